@@ -1,0 +1,39 @@
+# The two commands that do all the set-up: `make demo` and `make test`.
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+.PHONY: help demo test deps lint bench soak build clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+build: ## build the program (no cgo) into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/pitr ./cmd/pitr
+
+demo: build ## run the main job on the incident of examples/mender, and check it against the generator's model
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/demo ./examples/mender/demo
+	$(BIN)/demo -pitr $(BIN)/pitr
+
+test: ## run every test that this machine can run; what is skipped says why
+	$(GO) vet ./...
+	$(GO) test -timeout 30m ./...
+	cd tests && $(GO) test -timeout 30m ./...
+
+deps: ## fetch what the heavier tests need (an S3 server, a browser, zstd, python readers)
+	./tests/deps.sh
+
+lint: $(BIN)/golangci-lint ## run the linter
+	$(BIN)/golangci-lint run ./...
+
+$(BIN)/golangci-lint: tools/lint/go.mod
+	cd tools/lint && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+soak: ## long runs: random kills, the full damage sweep, fuzzing
+	$(GO) test -tags failpoint,soak -timeout 6h ./...
+
+clean: ## remove what was built
+	rm -rf $(BIN)
