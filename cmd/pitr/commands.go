@@ -1,0 +1,10 @@
+package main
+
+import "github.com/urfave/cli/v2"
+
+// commands lists every command in the order in which a person meets them.
+func commands(s streams) []*cli.Command {
+	return []*cli.Command{
+		configCommand(s),
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"pitr"
+)
+
+// problem is an error on its way to a person or a program.
+type problem struct {
+	err  error
+	code int
+}
+
+// state says what the cluster is like after a run that ended with this code.
+func (p problem) state() string {
+	switch {
+	case p.code == exitHalfway:
+		return "the job began to write and stopped; the evidence is safe, and a write block stands if there was one"
+	case p.code >= exitNotFound && p.code <= exitLimit:
+		return "nothing was written to a cluster"
+	case p.code == exitUsage:
+		return "nothing was done"
+	case p.code == exitPartial:
+		return "the run finished; the items named above were left out"
+	case p.code == exitInterrupted || p.code == exitTerminated:
+		return "stopped before anything was written to a cluster"
+	}
+	return ""
+}
+
+// errorLine is the last JSON line of a run that failed.
+type errorLine struct {
+	Type    string `json:"type"`
+	Version int    `json:"v"`
+	Kind    string `json:"kind"`
+	Exit    int    `json:"exit"`
+	Message string `json:"message"`
+	State   string `json:"state,omitempty"`
+	Next    string `json:"next,omitempty"`
+}
+
+// printError says what happened, what state things are in, and the next command.
+func printError(s streams, asJSON bool, p problem) {
+	message, next := printable(p.err.Error()), printable(pitr.HintOf(p.err))
+	if next == "" {
+		next = "run the same command with --log-level debug and report what it prints"
+	}
+	if p.code == exitDifferent {
+		next = ""
+	}
+	if asJSON {
+		line, err := json.Marshal(errorLine{Type: "error", Version: 1, Kind: string(pitr.KindOf(p.err)), Exit: p.code,
+			Message: message, State: p.state(), Next: next})
+		if err == nil {
+			fmt.Fprintln(s.out, string(line))
+		}
+		return
+	}
+	fmt.Fprintf(s.err, "pitr: %s\n", message)
+	if state := p.state(); state != "" {
+		fmt.Fprintf(s.err, "state: %s\n", state)
+	}
+	if next != "" {
+		fmt.Fprintf(s.err, "next:  %s\n", next)
+	}
+}
+
+// printable escapes control characters and the marks that turn text around, so that no name or value read from a
+// repository or a server can move the cursor or hide what follows it. // case X16
+func printable(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n' || r == '\t':
+			out.WriteRune(r)
+		case r < 0x20, r >= 0x7f && r < 0xa0, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e,
+			r >= 0x2066 && r <= 0x2069, r == 0xfeff, r == 0xfffd:
+			fmt.Fprintf(&out, "\\u%04x", r)
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}

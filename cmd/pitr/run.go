@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+)
+
+// run is the whole program: arguments in, exit code out.
+func run(ctx context.Context, args []string, s streams) int {
+	app := newApp(s)
+	arguments := flagsFirst(app, args)
+	err := app.RunContext(ctx, arguments)
+	code := exitCode(ctx, err)
+	if err != nil {
+		printError(s, slices.Contains(args, "--json"), problem{err: err, code: code})
+	}
+	return code
+}
+
+func newApp(s streams) *cli.App {
+	app := &cli.App{
+		Name:                 "pitr",
+		Usage:                "point-in-time recovery for MongoDB that keeps the evidence and gives back what was lost",
+		Version:              version,
+		HideVersion:          false,
+		Writer:               s.out,
+		ErrWriter:            io.Discard,
+		Suggest:              true,
+		EnableBashCompletion: true,
+		ExitErrHandler:       func(*cli.Context, error) {},
+		OnUsageError:         usageError,
+		Commands:             commands(s),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return unknownCommand(c.App.Commands, c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	prepare(app.Commands)
+	return app
+}
+
+// prepare gives every command what all have: the settings, errors of our shape, refusal of unknown sub-commands.
+func prepare(list []*cli.Command) {
+	for _, command := range list {
+		command.OnUsageError = usageError
+		if len(command.Subcommands) > 0 {
+			subcommands := command.Subcommands
+			prepare(subcommands)
+			if command.Action == nil {
+				command.Action = func(c *cli.Context) error {
+					if c.NArg() > 0 {
+						return unknownCommand(subcommands, c.Args().First())
+					}
+					return cli.ShowSubcommandHelp(c)
+				}
+			}
+			continue
+		}
+		command.Flags = append(command.Flags, settingFlags()...)
+	}
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	hint := helpHint(c)
+	if _, flag, found := strings.Cut(err.Error(), "not defined: -"); found {
+		if near := nearest(strings.TrimLeft(flag, "-"), flagNames(c)); near != "" {
+			hint = fmt.Sprintf("did you mean `--%s`?", near)
+		}
+	}
+	return pitr.Errorf(pitr.KindInvalid, "read the command line", hint, "%w", err)
+}
+
+func helpHint(c *cli.Context) string {
+	if c.Command == nil || c.Command.HelpName == "" {
+		return "see `pitr --help`"
+	}
+	return "see `" + c.Command.HelpName + " --help`"
+}
+
+func flagNames(c *cli.Context) []string {
+	var names []string
+	for _, flag := range c.Command.Flags {
+		names = append(names, flag.Names()...)
+	}
+	return names
+}
+
+func unknownCommand(list []*cli.Command, word string) error {
+	var names []string
+	for _, command := range list {
+		names = append(names, command.Name)
+	}
+	hint := "see `pitr --help`"
+	if near := nearest(word, names); near != "" {
+		hint = fmt.Sprintf("did you mean `%s`?", near)
+	}
+	return pitr.Errorf(pitr.KindInvalid, "read the command line", hint, "%q is not a command", word)
+}
+
+// session is what a command's function gets: streams, settings, and the way it is to talk.
+type session struct {
+	streams
+	settings settings
+	json     bool
+	log      *slog.Logger
+}
+
+// action turns a command's function into what the command line library calls. Arguments beyond the named ones are refused.
+func action(s streams, names []string, do func(context.Context, *session, *cli.Context) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := checkArguments(c, names); err != nil {
+			return err
+		}
+		settings, err := readSettings(c, os.Environ())
+		if err != nil {
+			return err
+		}
+		log, err := newLogger(s, settings)
+		if err != nil {
+			return err
+		}
+		run := &session{streams: s, settings: settings, json: c.Bool("json"), log: log}
+		run.fancy = run.fancy && !c.Bool("plain")
+		return do(c.Context, run, c)
+	}
+}
+
+// checkArguments takes exactly the named arguments; a name in brackets may be missing, one with dots may repeat.
+func checkArguments(c *cli.Context, names []string) error {
+	least, most := 0, len(names)
+	for _, name := range names {
+		if !strings.HasPrefix(name, "[") {
+			least++
+		}
+		if strings.HasSuffix(strings.Trim(name, "[]"), "...") {
+			most = 1 << 20
+		}
+	}
+	see := helpHint(c)
+	switch {
+	case c.NArg() < least:
+		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%s is missing", names[c.NArg()])
+	case c.NArg() > most:
+		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%q is one argument too many", c.Args().Get(most))
+	}
+	return nil
+}
+
+func newLogger(s streams, values settings) (*slog.Logger, error) {
+	switch level := values.values["log-level"]; level {
+	case "off", "":
+		return slog.New(slog.DiscardHandler), nil
+	case "info":
+		return slog.New(slog.NewTextHandler(s.err, nil)), nil
+	case "debug":
+		return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug})), nil
+	default:
+		return nil, pitr.Errorf(pitr.KindInvalid, "read the settings", "write off, info or debug", "log-level is %q", level)
+	}
+}
+
+// flagsFirst moves flags in front of arguments, so that `pitr diff A B --json` means what it says: the library stops
+// looking for flags at the first argument. Everything after "--" stays where it is.
+func flagsFirst(app *cli.App, args []string) []string {
+	list, flags := app.Commands, app.Flags
+	at := 1
+	for at < len(args) {
+		command := find(list, args[at])
+		if command == nil {
+			break
+		}
+		list, flags = command.Subcommands, command.Flags
+		at++
+	}
+	var front, back []string
+	for rest := args[min(at, len(args)):]; len(rest) > 0; rest = rest[1:] {
+		word := rest[0]
+		if word == "--" {
+			back = append(back, rest...)
+			break
+		}
+		if !strings.HasPrefix(word, "-") || word == "-" {
+			back = append(back, word)
+			continue
+		}
+		front = append(front, word)
+		if takesValue(flags, word) && len(rest) > 1 {
+			rest = rest[1:]
+			front = append(front, rest[0])
+		}
+	}
+	return slices.Concat(args[:min(at, len(args))], front, back)
+}
+
+func find(list []*cli.Command, word string) *cli.Command {
+	for _, command := range list {
+		if command.HasName(word) {
+			return command
+		}
+	}
+	return nil
+}
+
+func takesValue(flags []cli.Flag, word string) bool {
+	name := strings.TrimLeft(word, "-")
+	if strings.Contains(name, "=") {
+		return false
+	}
+	for _, flag := range flags {
+		if slices.Contains(flag.Names(), name) {
+			_, isBool := flag.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false
+}
