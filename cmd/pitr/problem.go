@@ -42,29 +42,34 @@ type errorLine struct {
 	Next    string `json:"next,omitempty"`
 }
 
-// printError says what happened, what state things are in, and the next command.
-func printError(s streams, asJSON bool, p problem) {
-	message, next := printable(p.err.Error()), printable(pitr.HintOf(p.err))
-	if next == "" {
+// text gives what happened and the next command, safe to print.
+func (p problem) text() (message, next string) {
+	next = printable(pitr.HintOf(p.err))
+	if next == "" && p.code != exitDifferent {
 		next = "run the same command with --log-level debug and report what it prints"
 	}
-	if p.code == exitDifferent {
-		next = ""
-	}
-	if asJSON {
-		line, err := json.Marshal(errorLine{Type: "error", Version: 1, Kind: string(pitr.KindOf(p.err)), Exit: p.code,
-			Message: message, State: p.state(), Next: next})
-		if err == nil {
-			fmt.Fprintln(s.out, string(line))
-		}
-		return
-	}
+	return printable(p.err.Error()), next
+}
+
+// printError says what happened, what state things are in, and the next command.
+func printError(s streams, p problem) {
+	message, next := p.text()
 	fmt.Fprintf(s.err, "pitr: %s\n", message)
 	if state := p.state(); state != "" {
 		fmt.Fprintf(s.err, "state: %s\n", state)
 	}
 	if next != "" {
 		fmt.Fprintf(s.err, "next:  %s\n", next)
+	}
+}
+
+// printErrorLine says the same to a program, on the result stream.
+func printErrorLine(s streams, p problem) {
+	message, next := p.text()
+	line := errorLine{Type: "error", Version: 1, Kind: string(pitr.KindOf(p.err)), Exit: p.code, Message: message,
+		State: p.state(), Next: next}
+	if err := json.NewEncoder(s.out).Encode(line); err != nil {
+		printError(s, p)
 	}
 }
 

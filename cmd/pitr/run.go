@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,14 +18,46 @@ import (
 
 // run is the whole program: arguments in, exit code out.
 func run(ctx context.Context, args []string, s streams) int {
+	out := &resultWriter{to: s.out}
+	s.out = out
 	app := newApp(s)
-	arguments := flagsFirst(app, args)
-	err := app.RunContext(ctx, arguments)
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	if err == nil {
+		err = out.failure()
+	}
 	code := exitCode(ctx, err)
-	if err != nil {
-		printError(s, slices.Contains(args, "--json"), problem{err: err, code: code})
+	switch {
+	case err == nil || errors.Is(err, syscall.EPIPE): // case C10: the next program in the pipe has seen enough
+	case slices.Contains(args, "--json"):
+		printErrorLine(s, problem{err: err, code: code})
+	default:
+		printError(s, problem{err: err, code: code})
 	}
 	return code
+}
+
+// resultWriter remembers the first failure, so that a result which did not reach its reader is never a success although
+// no print statement looks at its error.
+type resultWriter struct {
+	to  io.Writer
+	err error
+}
+
+// Write passes on until the first failure.
+func (w *resultWriter) Write(content []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.to.Write(content)
+	w.err = err
+	return n, err
+}
+
+func (w *resultWriter) failure() error {
+	if w.err == nil {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindUnexpected, "print the result", "check where the output goes", "%w", w.err)
 }
 
 func newApp(s streams) *cli.App {
@@ -122,15 +156,15 @@ func action(s streams, names []string, do func(context.Context, *session, *cli.C
 		if err := checkArguments(c, names); err != nil {
 			return err
 		}
-		settings, err := readSettings(c, os.Environ())
+		values, err := readSettings(c, os.Environ())
 		if err != nil {
 			return err
 		}
-		log, err := newLogger(s, settings)
+		log, err := newLogger(s, values)
 		if err != nil {
 			return err
 		}
-		run := &session{streams: s, settings: settings, json: c.Bool("json"), log: log}
+		run := &session{streams: s, settings: values, json: c.Bool("json"), log: log}
 		run.fancy = run.fancy && !c.Bool("plain")
 		return do(c.Context, run, c)
 	}

@@ -30,16 +30,9 @@ func hasPassword(uri string) bool {
 	if !found {
 		return false
 	}
-	authority := rest
-	if end := strings.IndexAny(rest, "/?"); end >= 0 {
-		authority = rest[:end]
-	}
 	// A password may hold an unescaped slash, so the last @ of the whole string decides.
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		authority = rest[:at]
-		return strings.Contains(authority, ":")
-	}
-	return false
+	at := strings.LastIndex(rest, "@")
+	return at >= 0 && strings.Contains(rest[:at], ":")
 }
 
 // maskURI replaces user information by stars and keeps hosts and options, of which only harmless ones are shown.
