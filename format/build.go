@@ -1,0 +1,250 @@
+package format
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+)
+
+// builder appends elements to a BSON document. The driver's own encoder is not used for what pitr writes: here the order
+// of fields, their types and their absence are part of the format, and can be read off the code.
+type builder struct {
+	data   []byte
+	starts []int
+}
+
+func newDocument() *builder { return &builder{data: make([]byte, 4, 256), starts: []int{0}} }
+
+// done closes the document.
+func (b *builder) done() bson.Raw {
+	b.end()
+	return b.data
+}
+
+func (b *builder) end() {
+	start := b.starts[len(b.starts)-1]
+	b.starts = b.starts[:len(b.starts)-1]
+	b.data = append(b.data, 0)
+	binary.LittleEndian.PutUint32(b.data[start:], uint32(len(b.data)-start)) //nolint:gosec // documents stay under 64 MiB
+}
+
+func (b *builder) key(kind bson.Type, key string) *builder {
+	b.data = append(b.data, byte(kind))
+	b.data = append(b.data, key...)
+	b.data = append(b.data, 0)
+	return b
+}
+
+// begin opens an embedded document or array; end closes it.
+func (b *builder) begin(kind bson.Type, key string) {
+	b.key(kind, key)
+	b.starts = append(b.starts, len(b.data))
+	b.data = append(b.data, 0, 0, 0, 0)
+}
+
+func (b *builder) uint32(n uint32) { b.data = binary.LittleEndian.AppendUint32(b.data, n) }
+func (b *builder) uint64(n uint64) { b.data = binary.LittleEndian.AppendUint64(b.data, n) }
+
+func (b *builder) int32(key string, n int) {
+	b.key(bson.TypeInt32, key).uint32(uint32(n)) //nolint:gosec // callers count frames and collections
+}
+
+func (b *builder) int64(key string, n int64) {
+	b.key(bson.TypeInt64, key).uint64(uint64(n)) //nolint:gosec // two's complement is the stored form
+}
+
+func (b *builder) string(key, text string) {
+	b.key(bson.TypeString, key).uint32(uint32(len(text) + 1)) //nolint:gosec // short texts
+	b.data = append(b.data, text...)
+	b.data = append(b.data, 0)
+}
+
+func (b *builder) binary(key string, content []byte) {
+	b.key(bson.TypeBinary, key).uint32(uint32(len(content))) //nolint:gosec // digests and hashes
+	b.data = append(b.data, bson.TypeBinaryGeneric)
+	b.data = append(b.data, content...)
+}
+
+func (b *builder) null(key string) { b.key(bson.TypeNull, key) }
+
+func (b *builder) timestamp(key string, t pitr.Timestamp) {
+	b.key(bson.TypeTimestamp, key).uint64(uint64(t))
+}
+
+// opTime appends {ts, t}, as the server does.
+func (b *builder) opTime(key string, o pitr.OpTime) {
+	b.begin(bson.TypeEmbeddedDocument, key)
+	b.timestamp("ts", o.TS)
+	b.int64("t", o.Term)
+	b.end()
+}
+
+// uuid appends the UUID unless it is zero.
+func (b *builder) uuid(key string, u pitr.UUID) {
+	if u.IsZero() {
+		return
+	}
+	b.key(bson.TypeBinary, key).uint32(uint32(len(u)))
+	b.data = append(b.data, bson.TypeBinaryUUID)
+	b.data = append(b.data, u[:]...)
+}
+
+// document appends a document as it is, unless it is nil.
+func (b *builder) document(key string, document bson.Raw) {
+	if document != nil {
+		b.value(key, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: document})
+	}
+}
+
+// value appends a value as it is.
+func (b *builder) value(key string, value bson.RawValue) {
+	b.key(value.Type, key)
+	b.data = append(b.data, value.Value...)
+}
+
+// fields takes a document apart, each of pitr's own fields by name and type; the first fault stays. Fields that nobody
+// asks for belong to a later pitr and are left alone.
+type fields struct {
+	values map[string]bson.RawValue
+	err    error
+}
+
+// readFields refuses documents of broken structure and repeated fields.
+func readFields(document bson.Raw) *fields {
+	f := &fields{values: make(map[string]bson.RawValue)}
+	if f.err = ValidateDocument(document); f.err != nil {
+		return f
+	}
+	elements, err := document.Elements()
+	if err != nil {
+		f.err = err
+		return f
+	}
+	for _, element := range elements {
+		key := element.Key()
+		if _, repeated := f.values[key]; repeated {
+			f.err = fmt.Errorf("the field %.80q stands twice", key)
+			return f
+		}
+		f.values[key] = element.Value()
+	}
+	return f
+}
+
+// fail keeps the first fault.
+func (f *fields) fail(key string, err error) {
+	if f.err == nil {
+		f.err = fmt.Errorf("field %q: %w", key, err)
+	}
+}
+
+func (f *fields) has(key string) bool {
+	value, found := f.values[key]
+	return found && value.Type != bson.TypeNull
+}
+
+// typed gives the value of a field that must be there; ok is what the value's own reader said.
+func typed[V any](f *fields, key string, read func(bson.RawValue) (V, bool)) V {
+	value, found := f.values[key]
+	content, ok := read(value)
+	if !found || !ok {
+		f.fail(key, fmt.Errorf("missing or of another type"))
+	}
+	return content
+}
+
+// int64 accepts both integer types.
+func (f *fields) int64(key string) int64 {
+	return typed(f, key, func(v bson.RawValue) (int64, bool) {
+		if v.Type == bson.TypeInt32 {
+			return int64(v.Int32()), true
+		}
+		return v.Int64OK()
+	})
+}
+
+// count reads a number that is not negative and at most limit.
+func (f *fields) count(key string, limit int64) int64 {
+	n := f.int64(key)
+	if n < 0 || n > limit {
+		f.fail(key, fmt.Errorf("%d is out of bounds", n))
+		return 0
+	}
+	return n
+}
+
+func (f *fields) string(key string) string {
+	return typed(f, key, bson.RawValue.StringValueOK)
+}
+
+func (f *fields) document(key string) bson.Raw {
+	return typed(f, key, bson.RawValue.DocumentOK)
+}
+
+// optional gives nil where the field is absent.
+func (f *fields) optional(key string) bson.Raw {
+	if !f.has(key) {
+		return nil
+	}
+	return f.document(key)
+}
+
+// list gives the values of an array in their order.
+func (f *fields) list(key string) []bson.RawValue {
+	array := typed(f, key, bson.RawValue.ArrayOK)
+	values, err := bson.RawArray(array).Values()
+	if err != nil {
+		f.fail(key, err)
+	}
+	return values
+}
+
+func (f *fields) binary(key string, size int) []byte {
+	return typed(f, key, func(v bson.RawValue) ([]byte, bool) {
+		_, content, ok := v.BinaryOK()
+		if !ok || len(content) != size {
+			return make([]byte, size), false
+		}
+		return content, true
+	})
+}
+
+func (f *fields) digest(key string) Digest { return Digest(f.binary(key, len(Digest{}))) }
+
+func (f *fields) timestamp(key string) pitr.Timestamp {
+	return typed(f, key, func(v bson.RawValue) (pitr.Timestamp, bool) {
+		seconds, ordinal, ok := v.TimestampOK()
+		return pitr.NewTimestamp(seconds, ordinal), ok
+	})
+}
+
+func (f *fields) opTime(key string) pitr.OpTime {
+	inner := readFields(f.document(key))
+	o := pitr.OpTime{TS: inner.timestamp("ts"), Term: inner.int64("t")}
+	if inner.err != nil {
+		f.fail(key, inner.err)
+	}
+	return o
+}
+
+// uuid gives zero where the field is absent.
+func (f *fields) uuid(key string) pitr.UUID {
+	if !f.has(key) {
+		return pitr.UUID{}
+	}
+	return typed(f, key, func(v bson.RawValue) (pitr.UUID, bool) {
+		u, err := pitr.UUIDOf(v)
+		return u, err == nil
+	})
+}
+
+func (f *fields) namespace(key string) pitr.Namespace {
+	return typed(f, key, func(v bson.RawValue) (pitr.Namespace, bool) {
+		text, ok := v.StringValueOK()
+		ns, err := pitr.ParseNamespace(text)
+		return ns, ok && err == nil
+	})
+}
