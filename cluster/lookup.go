@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"iter"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+)
+
+const (
+	// lookupKeys and lookupBytes bound the keys of one find.
+	lookupKeys  = 1000
+	lookupBytes = 1 << 20
+)
+
+// Lookup yields the documents that bear one of the keys, in no particular order; keys without a document are passed over.
+// The range names the collection and how new the state must be (After, or At). Keys are matched as the server matches
+// them, numbers by value; where a collation makes more ids equal, documents with other ids are left out.
+func (c *Client) Lookup(ctx context.Context, r pitr.Range, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		for part := range keyParts(keys) {
+			documents, err := c.lookupPart(ctx, r, part)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, document := range documents {
+				if !yield(document, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keyParts cuts a list of keys into parts that fit a command.
+func keyParts(keys []pitr.Key) iter.Seq[[]pitr.Key] {
+	return func(yield func([]pitr.Key) bool) {
+		for len(keys) > 0 {
+			n, size := 0, 0
+			for n < len(keys) && n < lookupKeys && (n == 0 || size+len(keys[n].Stored().Value) <= lookupBytes) {
+				size += len(keys[n].Stored().Value)
+				n++
+			}
+			if !yield(keys[:n]) {
+				return
+			}
+			keys = keys[n:]
+		}
+	}
+}
+
+func (c *Client) lookupPart(ctx context.Context, r pitr.Range, keys []pitr.Key) ([]bson.Raw, error) {
+	wanted := make(map[string]bool, len(keys))
+	ids := make(bson.A, 0, len(keys))
+	for _, key := range keys {
+		wanted[key.Equal()] = true
+		ids = append(ids, key.Stored())
+	}
+	command := bson.D{{Key: "find", Value: collectionKey(r.Collection)},
+		{Key: "filter", Value: bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}},
+		{Key: "batchSize", Value: hugeBatch}}
+	if concern := c.readConcern(r); concern != nil {
+		command = append(command, bson.E{Key: "readConcern", Value: concern})
+	}
+	op := "look up documents of " + r.Collection.NS.String()
+	found, err := c.all(ctx, order{op: op, db: r.Collection.NS.DB, command: command})
+	if err != nil {
+		return nil, err
+	}
+	documents := found[:0]
+	for _, document := range found {
+		key, err := pitr.KeyOf(document)
+		if err != nil {
+			return nil, wrongReply(op, document, err)
+		}
+		if wanted[key.Equal()] {
+			documents = append(documents, document)
+		}
+	}
+	return documents, nil
+}
