@@ -210,7 +210,7 @@ func refuseStrange(info fs.FileInfo) error {
 	if info.Mode().IsRegular() {
 		return nil
 	}
-	return pitr.Refusef("", "look who put it there; a repository holds plain files and folders only, and its folder can be moved as a whole",
+	return pitr.Refusef("", "find out who put it there and take it away; move a repository only as a whole",
 		"%s is a %s", info.Name(), describeMode(info.Mode()))
 }
 
