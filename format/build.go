@@ -166,10 +166,12 @@ func (f *fields) int64(key string) int64 {
 	})
 }
 
-// count reads a number that is not negative and at most limit.
-func (f *fields) count(key string, limit int64) int64 {
+// count reads a number that is not negative and at most largest.
+func (f *fields) count(key string, largest int64) int64 { return f.between(key, 0, largest) }
+
+func (f *fields) between(key string, smallest, largest int64) int64 {
 	n := f.int64(key)
-	if n < 0 || n > limit {
+	if n < smallest || n > largest {
 		f.fail(key, fmt.Errorf("%d is out of bounds", n))
 		return 0
 	}

@@ -25,8 +25,16 @@ func (l Level) zstd() zstd.EncoderLevel {
 	return zstd.SpeedFastest
 }
 
-// maxWindow bounds the memory that a frame can ask for beside its own content: twice what the writer's levels use.
-const maxWindow = 16 << 20
+// newEncoder makes a compressor whose frames say their size and ask for no window beside their content, so that a reader
+// knows what a frame will cost it before it begins.
+func newEncoder(level Level) (*zstd.Encoder, error) {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level.zstd()), zstd.WithEncoderConcurrency(1),
+		zstd.WithSingleSegment(true))
+	if err != nil {
+		return nil, fmt.Errorf("make a compressor: %w", err)
+	}
+	return encoder, nil
+}
 
 // overAlloc is the room behind the content that lets the decoder write in whole vectors.
 const overAlloc = 16
@@ -34,7 +42,7 @@ const overAlloc = 16
 // decoders keeps decoders, which are costly to make, for the next reader. Each serves one reader at a time.
 var decoders = sync.Pool{New: func() any {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxDocument+overAlloc),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecodeAllCapLimit(true))
+		zstd.WithDecoderMaxWindow(MaxDocument), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		return err
 	}
@@ -78,8 +86,8 @@ func checkFrame(stored []byte, raw int) error {
 		return fmt.Errorf("a frame that wants dictionary %d", header.DictionaryID)
 	case !header.HasFCS || header.FrameContentSize != uint64(raw): //nolint:gosec // never negative
 		return fmt.Errorf("a frame of %d bytes where the directory says %d", header.FrameContentSize, raw)
-	case !header.SingleSegment && header.WindowSize > maxWindow:
-		return fmt.Errorf("a frame with a window of %d bytes", header.WindowSize)
+	case !header.SingleSegment:
+		return fmt.Errorf("a frame with a window of its own, of %d bytes", header.WindowSize)
 	case !header.HasCheckSum:
 		return fmt.Errorf("a frame without a checksum")
 	}

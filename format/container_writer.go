@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/klauspost/compress/zstd"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
@@ -52,9 +51,9 @@ func NewWriter(options WriterOptions) (*Writer, error) {
 		options.Limit = MaxChunk
 	}
 	options.Limit = min(options.Limit, MaxObject)
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(options.Level.zstd()), zstd.WithEncoderConcurrency(1))
+	encoder, err := newEncoder(options.Level)
 	if err != nil {
-		return nil, fmt.Errorf("make a compressor: %w", err)
+		return nil, err
 	}
 	return &Writer{options: options, encode: encoder.EncodeAll}, nil
 }

@@ -22,7 +22,7 @@ const (
 	widthChunk       = 6
 	widthChangePart  = 6
 	widthCollection  = 5
-	widthPartition   = 3
+	widthPartition   = 4
 	widthAttempt     = 3
 	widthStep        = 3
 	widthReview      = 2
