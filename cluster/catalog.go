@@ -52,7 +52,7 @@ func (c *Client) Listing(ctx context.Context, scope pitr.Scope) ([]pitr.Collecti
 // databases gives the names of the databases that a scope can choose from.
 func (c *Client) databases(ctx context.Context, scope pitr.Scope) ([]string, error) {
 	const op = "list the databases"
-	reply, err := c.read(ctx, order{op: op, db: "admin", command: bson.D{
+	reply, err := c.reads.read(ctx, order{op: op, db: "admin", command: bson.D{
 		{Key: "listDatabases", Value: 1}, {Key: "nameOnly", Value: true}}})
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func mayHold(scope pitr.Scope, database string) bool {
 
 func (c *Client) collections(ctx context.Context, db string, scope pitr.Scope) ([]pitr.Collection, error) {
 	op := "list the collections of " + db
-	entries, err := c.all(ctx, order{op: op, db: db, command: bson.D{{Key: "listCollections", Value: 1}}})
+	entries, err := c.reads.all(ctx, order{op: op, db: db, command: bson.D{{Key: "listCollections", Value: 1}}})
 	if err != nil {
 		return nil, err
 	}
@@ -150,10 +150,10 @@ func seenAs(ns pitr.Namespace) pitr.Namespace {
 func (c *Client) indexes(ctx context.Context, collection pitr.Collection) ([]bson.Raw, error) {
 	o := order{op: "list the indexes of " + collection.NS.String(), db: collection.NS.DB,
 		command: c.listIndexes(collection)}
-	entries, err := c.all(ctx, o)
+	entries, err := c.reads.all(ctx, o)
 	if isUnknownToServer(err) {
 		o.command = bson.D{{Key: "listIndexes", Value: collection.NS.Collection}}
-		entries, err = c.all(ctx, o)
+		entries, err = c.reads.all(ctx, o)
 	}
 	if codeOf(err) == codeNamespaceNotFound {
 		return nil, nil
@@ -200,7 +200,7 @@ func builtSpec(entry bson.Raw) bson.Raw {
 // Estimate gives the number of documents of a collection and their size without counting; zero for one that is gone or a
 // server that does not say. The figures can be off after a server was killed.
 func (c *Client) Estimate(ctx context.Context, ns pitr.Namespace) (pitr.Amount, error) {
-	reply, err := c.read(ctx, order{op: "estimate the size of " + ns.String(), db: ns.DB,
+	reply, err := c.reads.read(ctx, order{op: "estimate the size of " + ns.String(), db: ns.DB,
 		command: bson.D{{Key: "collStats", Value: ns.Collection}}})
 	switch {
 	case codeOf(err) == codeNamespaceNotFound, codeOf(err) == codeViewNotSupported, isUnknownToServer(err):

@@ -79,15 +79,9 @@ func (o Options) withDefaults() Options {
 // Client is a connection to one cluster. It is safe for use by several goroutines.
 type Client struct {
 	options Options
-	secrets secrets
-	server  pitr.Server
-	// lacking says why the server has no usable oplog; empty when it has.
-	lacking string
-	version version
-
+	learnt
 	// writes follows the primary; reads is bound to one member and may be the same.
-	writes, reads *mongo.Client
-
+	writes, reads *link
 	// scanned meters the scans for the throttle.
 	scanned meter
 }
@@ -95,22 +89,23 @@ type Client struct {
 // Connect looks for the cluster within Options.Timeout and learns what it is. It fails with kind invalid for a URI that
 // cannot be used, denied for a login that was refused, unavailable when nobody answers, unsupported for a sharded cluster.
 func Connect(ctx context.Context, o Options) (*Client, error) {
-	c := &Client{options: o.withDefaults(), secrets: secretsOf(o.URI)}
-	settings, err := c.settings()
+	c := &Client{options: o.withDefaults()}
+	settings, err := c.options.settings()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
-	if c.writes, err = mongo.Connect(settings); err != nil {
-		return nil, c.badURI(err)
+	connected, err := mongo.Connect(settings)
+	if err != nil {
+		return nil, c.options.badURI(err)
 	}
+	c.writes = &link{mongo: connected, options: c.options, secrets: secretsOf(o.URI)}
 	c.reads = c.writes
-	if err := c.learn(ctx); err != nil {
-		c.Close(context.WithoutCancel(ctx))
-		return nil, err
+	if c.learnt, err = c.writes.learn(ctx, "connect to "+MaskURI(o.URI)); err == nil {
+		err = c.chooseMember(ctx, settings)
 	}
-	if err := c.chooseMember(ctx, settings); err != nil {
+	if err != nil {
 		c.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -118,24 +113,24 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 }
 
 // settings reads the URI. Compression is left to it; reads and writes are never repeated by the driver behind our back.
-func (c *Client) settings() (*options.ClientOptions, error) {
-	if c.options.URI == "" {
-		return nil, c.badURI(errors.New("no uri is configured"))
+func (o Options) settings() (*options.ClientOptions, error) {
+	if o.URI == "" {
+		return nil, o.badURI(errors.New("no uri is configured"))
 	}
-	settings := options.Client().ApplyURI(c.options.URI)
-	settings.SetAppName(c.options.AppName)
-	settings.SetServerSelectionTimeout(c.options.Timeout)
+	settings := options.Client().ApplyURI(o.URI)
+	settings.SetAppName(o.AppName)
+	settings.SetServerSelectionTimeout(o.Timeout)
 	settings.SetRetryReads(false).SetRetryWrites(false)
 	if err := settings.Validate(); err != nil {
-		return nil, c.badURI(err)
+		return nil, o.badURI(err)
 	}
 	return settings, nil
 }
 
-func (c *Client) badURI(err error) error {
-	return pitr.Errorf(pitr.KindInvalid, "connect to "+MaskURI(c.options.URI),
+func (o Options) badURI(err error) error {
+	return pitr.Errorf(pitr.KindInvalid, "connect to "+MaskURI(o.URI),
 		"the uri looks like mongodb://user:password@host:27017/?replicaSet=rs0; special characters in it are percent-encoded",
-		"%w", secrets(append(c.secrets, c.options.URI)).error(err))
+		"%w", append(secretsOf(o.URI), o.URI).error(err))
 }
 
 // Server gives what was learnt when connecting.
@@ -145,9 +140,9 @@ func (c *Client) Server() pitr.Server { return c.server }
 func (c *Client) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	for _, connected := range []*mongo.Client{c.reads, c.writes} {
-		if err := connected.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
-			c.options.Log.Debug("disconnect", "error", c.secrets.mask(err.Error()))
+	for _, way := range []*link{c.reads, c.writes} {
+		if err := way.mongo.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
+			c.options.Log.Debug("disconnect", "error", way.secrets.mask(err.Error()))
 		}
 	}
 }

@@ -15,34 +15,41 @@ type order struct {
 	command any
 }
 
-// read runs a command that changes nothing on the chosen member, again and again within the budget while the reason of a
-// failure is one that passes.
-func (c *Client) read(ctx context.Context, o order) (bson.Raw, error) {
-	return c.persist(ctx, o.op, func(ctx context.Context) (bson.Raw, error) {
-		return c.once(ctx, c.reads, o)
-	})
+// link is one of the ways to the cluster: to the member that is read from, or to whoever is primary.
+type link struct {
+	mongo   *mongo.Client
+	options Options
+	secrets secrets
+	// sessions reports whether the server has them.
+	sessions bool
 }
 
-// once runs a command one time and bounds the wait for its reply.
-func (c *Client) once(ctx context.Context, on *mongo.Client, o order) (bson.Raw, error) {
-	limited, cancel := context.WithTimeout(ctx, c.options.Stall)
+// read runs a command that may run twice without harm, again and again within the budget while the reason of a failure is
+// one that passes.
+func (l *link) read(ctx context.Context, o order) (bson.Raw, error) {
+	return l.persist(ctx, o.op, func(ctx context.Context) (bson.Raw, error) { return l.once(ctx, o) })
+}
+
+// once runs a command one time and bounds the wait for its reply. Its errors are the driver's.
+func (l *link) once(ctx context.Context, o order) (bson.Raw, error) {
+	limited, cancel := context.WithTimeout(ctx, l.options.Stall)
 	defer cancel()
-	return on.Database(o.db).RunCommand(limited, o.command).Raw()
+	return l.mongo.Database(o.db).RunCommand(limited, o.command).Raw()
 }
 
 // persist repeats what failed for a reason that passes, with growing pauses, until the budget is used up. It gives the
 // last failure as an error of this project.
-func (c *Client) persist(ctx context.Context, op string, attempt func(context.Context) (bson.Raw, error)) (bson.Raw, error) {
+func (l *link) persist(ctx context.Context, op string, attempt func(context.Context) (bson.Raw, error)) (bson.Raw, error) {
 	var patience patience
 	for {
 		reply, err := attempt(ctx)
 		if err == nil {
 			return reply, nil
 		}
-		if ctx.Err() != nil || !isPassing(err) || !patience.pause(ctx, c) {
-			return nil, c.failed(ctx, op, err)
+		if ctx.Err() != nil || !isPassing(err) || !patience.pause(ctx, l.options) {
+			return nil, l.failed(ctx, op, err)
 		}
-		c.options.Log.Debug("repeat", "op", op, "error", c.secrets.mask(err.Error()))
+		l.options.Log.Debug("repeat", "op", op, "error", l.secrets.mask(err.Error()))
 	}
 }
 
@@ -58,12 +65,12 @@ const (
 )
 
 // pause waits before another attempt and reports false when the budget does not allow one or the context ended.
-func (p *patience) pause(ctx context.Context, c *Client) bool {
-	now := c.options.Now()
+func (p *patience) pause(ctx context.Context, o Options) bool {
+	now := o.Now()
 	if p.began.IsZero() {
 		p.began, p.next = now, firstPause
 	}
-	if now.Add(p.next).Sub(p.began) > c.options.Budget {
+	if now.Add(p.next).Sub(p.began) > o.Budget {
 		return false
 	}
 	alive := sleep(ctx, p.next)

@@ -16,19 +16,19 @@ import (
 // cursor is a cursor on the server, bound to the member and the session that opened it. The driver's own cursors copy
 // every document; this one hands out replies.
 type cursor struct {
-	client     *Client
+	link       *link
 	session    *mongo.Session
 	db         string
 	collection string
 	id         int64
 }
 
-// open runs a command that opens a cursor on the chosen member and gives its first batch. The caller closes the cursor.
+// open runs a command that opens a cursor and gives its first batch. The caller closes the cursor.
 // Errors are the driver's: whether to try again is the caller's choice.
-func (c *Client) open(ctx context.Context, o order) (*cursor, pitr.Batch, error) {
-	opened := &cursor{client: c, db: o.db}
-	if c.version.sessions {
-		session, err := c.reads.StartSession(options.Session().SetCausalConsistency(false))
+func (l *link) open(ctx context.Context, o order) (*cursor, pitr.Batch, error) {
+	opened := &cursor{link: l, db: o.db}
+	if l.sessions {
+		session, err := l.mongo.StartSession(options.Session().SetCausalConsistency(false))
 		if err != nil {
 			return nil, pitr.Batch{}, err
 		}
@@ -52,7 +52,7 @@ func (cur *cursor) ask(ctx context.Context, o order) (pitr.Batch, error) {
 	if cur.session != nil {
 		ctx = mongo.NewSessionContext(ctx, cur.session)
 	}
-	reply, err := cur.client.once(ctx, cur.client.reads, o)
+	reply, err := cur.link.once(ctx, o)
 	if err != nil {
 		return pitr.Batch{}, err
 	}
@@ -80,10 +80,10 @@ func (cur *cursor) close(ctx context.Context) {
 		if cur.session != nil {
 			inSession = mongo.NewSessionContext(ctx, cur.session)
 		}
-		_, err := cur.client.once(inSession, cur.client.reads, order{db: cur.db, command: bson.D{
+		_, err := cur.link.once(inSession, order{db: cur.db, command: bson.D{
 			{Key: "killCursors", Value: cur.collection}, {Key: "cursors", Value: bson.A{cur.id}}}})
 		if err != nil {
-			cur.client.options.Log.Debug("release a cursor", "error", cur.client.secrets.mask(err.Error()))
+			cur.link.options.Log.Debug("release a cursor", "error", cur.link.secrets.mask(err.Error()))
 		}
 		cur.id = 0
 	}
@@ -93,11 +93,11 @@ func (cur *cursor) close(ctx context.Context) {
 }
 
 // all runs a command that opens a cursor and gives all its documents: for answers that are small by nature.
-func (c *Client) all(ctx context.Context, o order) ([]bson.Raw, error) {
+func (l *link) all(ctx context.Context, o order) ([]bson.Raw, error) {
 	var documents []bson.Raw
-	_, err := c.persist(ctx, o.op, func(ctx context.Context) (bson.Raw, error) {
+	_, err := l.persist(ctx, o.op, func(ctx context.Context) (bson.Raw, error) {
 		documents = nil
-		opened, batch, err := c.open(ctx, o)
+		opened, batch, err := l.open(ctx, o)
 		if err != nil {
 			return nil, err
 		}

@@ -114,7 +114,7 @@ var kinds = map[int32]pitr.Kind{
 
 // failed turns whatever the driver reports into an error of this project: kind, operation, hint, no secret, and no error
 // of the driver inside. A context that was cancelled speaks for itself: its cause is what happened.
-func (c *Client) failed(ctx context.Context, op string, err error) error {
+func (l *link) failed(ctx context.Context, op string, err error) error {
 	var known *pitr.Error
 	switch {
 	case err == nil:
@@ -122,9 +122,9 @@ func (c *Client) failed(ctx context.Context, op string, err error) error {
 	case errors.As(err, &known):
 		return err
 	case ctx.Err() != nil:
-		return c.interrupted(ctx, op)
+		return interrupted(ctx, op)
 	}
-	if failure := serverError(err, c.secrets); failure != nil {
+	if failure := serverError(err, l.secrets); failure != nil {
 		kind := kinds[failure.Code]
 		if slices.Contains(passing, failure.Code) {
 			kind = pitr.KindUnavailable
@@ -132,16 +132,16 @@ func (c *Client) failed(ctx context.Context, op string, err error) error {
 		return &pitr.Error{Kind: kind, Op: op, Hint: hintFor(kind, failure.Code), Err: failure}
 	}
 	if isLogin(err) && !mongo.IsNetworkError(err) {
-		return pitr.Errorf(pitr.KindDenied, op, hintFor(pitr.KindDenied, codeAuthFailed), "%w", c.secrets.error(err))
+		return pitr.Errorf(pitr.KindDenied, op, hintFor(pitr.KindDenied, codeAuthFailed), "%w", l.secrets.error(err))
 	}
 	if isTransport(err) {
-		return pitr.Errorf(pitr.KindUnavailable, op, hintFor(pitr.KindUnavailable, 0), "%w", c.secrets.error(err))
+		return pitr.Errorf(pitr.KindUnavailable, op, hintFor(pitr.KindUnavailable, 0), "%w", l.secrets.error(err))
 	}
-	return pitr.Errorf(pitr.KindUnexpected, op, "", "%w", c.secrets.error(err))
+	return pitr.Errorf(pitr.KindUnexpected, op, "", "%w", l.secrets.error(err))
 }
 
 // interrupted tells why a context ended: the cause's own kind where it has one.
-func (c *Client) interrupted(ctx context.Context, op string) error {
+func interrupted(ctx context.Context, op string) error {
 	cause := context.Cause(ctx)
 	kind := pitr.KindOf(cause)
 	switch {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,16 +10,12 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"pitr"
 )
 
-// version is what the server's line can do.
-type version struct {
-	major, minor int
-	sessions     bool
-}
+// version is the line of a server.
+type version struct{ major, minor int }
 
 func (v version) atLeast(major, minor int) bool {
 	return v.major > major || v.major == major && v.minor >= minor
@@ -63,39 +60,41 @@ type opTime struct {
 
 func (o opTime) plain() pitr.OpTime { return pitr.OpTime{TS: pitr.TimestampOf(o.TS), Term: o.Term} }
 
-// learn asks one member what the cluster is.
-func (c *Client) learn(ctx context.Context) error {
-	op := "connect to " + MaskURI(c.options.URI)
-	hello, err := c.greet(ctx, c.writes, op)
+// learnt is what one member told about its cluster.
+type learnt struct {
+	server  pitr.Server
+	version version
+	// lacking says why there is no usable oplog; empty when there is.
+	lacking string
+}
+
+// learn asks the member at the other end of a link what the cluster is.
+func (l *link) learn(ctx context.Context, op string) (learnt, error) {
+	hello, err := l.greet(ctx, op)
 	if err != nil {
-		return err
+		return learnt{}, err
 	}
 	if hello.Msg == "isdbgrid" {
-		return pitr.Errorf(pitr.KindUnsupported, op, "give the uri of one replica set, such as one shard's",
+		return learnt{}, pitr.Errorf(pitr.KindUnsupported, op, "give the uri of one replica set that stands alone",
 			"this is a router of a sharded cluster, which pitr does not support yet")
 	}
-	c.version.sessions = hello.SessionMinutes != nil
-	c.server = pitr.Server{Set: hello.SetName, Member: hello.Me, Clock: hello.LocalTime,
-		Hosts: slices.Sorted(slices.Values(slices.Concat(hello.Hosts, hello.Passives)))}
-	if err := c.learnVersion(ctx, op); err != nil {
-		return err
+	l.sessions = hello.SessionMinutes != nil
+	found := learnt{server: pitr.Server{Set: hello.SetName, Member: hello.Me, Clock: hello.LocalTime,
+		Hosts: slices.Sorted(slices.Values(slices.Concat(hello.Hosts, hello.Passives)))}}
+	for _, part := range []func(context.Context, string, *learnt) error{l.learnVersion, l.learnUser, l.learnStored, l.learnSetID} {
+		if err := part(ctx, op, &found); err != nil {
+			return found, err
+		}
 	}
-	if err := c.learnUser(ctx, op); err != nil {
-		return err
-	}
-	if err := c.learnStored(ctx, op); err != nil {
-		return err
-	}
-	c.learnSetID(ctx, op)
-	return c.learnAbility(ctx, op, hello)
+	return found, l.learnAbility(ctx, op, hello, &found)
 }
 
 // greet asks a member who it is.
-func (c *Client) greet(ctx context.Context, on *mongo.Client, op string) (greeting, error) {
+func (l *link) greet(ctx context.Context, op string) (greeting, error) {
 	var hello greeting
-	reply, err := c.once(ctx, on, order{op: op, db: "admin", command: bson.D{{Key: "hello", Value: 1}}})
+	reply, err := l.once(ctx, order{op: op, db: "admin", command: bson.D{{Key: "hello", Value: 1}}})
 	if err != nil {
-		return hello, c.unreached(ctx, op, err)
+		return hello, l.unreached(ctx, op, err)
 	}
 	if err := bson.Unmarshal(reply, &hello); err != nil {
 		return hello, wrongReply(op, reply, err)
@@ -104,118 +103,112 @@ func (c *Client) greet(ctx context.Context, on *mongo.Client, op string) (greeti
 }
 
 // unreached is like failed, for the first contact: a context that ran out of time means that nobody answered.
-func (c *Client) unreached(ctx context.Context, op string, err error) error {
-	if context.Cause(ctx) == context.DeadlineExceeded {
+func (l *link) unreached(ctx context.Context, op string, err error) error {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return pitr.Errorf(pitr.KindUnavailable, op, hintFor(pitr.KindUnavailable, 0),
-			"no answer within %s: %w", c.options.Timeout, c.secrets.error(err))
+			"no answer within %s: %w", l.options.Timeout, l.secrets.error(err))
 	}
-	return c.failed(ctx, op, err)
+	return l.failed(ctx, op, err)
 }
 
-func (c *Client) learnVersion(ctx context.Context, op string) error {
-	reply, err := c.once(ctx, c.reads, order{db: "admin", command: bson.D{{Key: "buildInfo", Value: 1}}})
+func (l *link) learnVersion(ctx context.Context, op string, found *learnt) error {
+	reply, err := l.once(ctx, order{db: "admin", command: bson.D{{Key: "buildInfo", Value: 1}}})
 	if err != nil {
-		return c.unreached(ctx, op, err)
+		return l.unreached(ctx, op, err)
 	}
-	c.server.Version, _ = reply.Lookup("version").StringValueOK()
-	sessions := c.version.sessions
-	c.version = parseVersion(c.server.Version)
-	c.version.sessions = sessions
+	found.server.Version, _ = reply.Lookup("version").StringValueOK()
+	found.version = parseVersion(found.server.Version)
 	return nil
 }
 
 // learnUser also proves the login: connectionStatus is allowed to everybody who got in.
-func (c *Client) learnUser(ctx context.Context, op string) error {
-	reply, err := c.once(ctx, c.reads, order{db: "admin", command: bson.D{{Key: "connectionStatus", Value: 1}}})
+func (l *link) learnUser(ctx context.Context, op string, found *learnt) error {
+	reply, err := l.once(ctx, order{db: "admin", command: bson.D{{Key: "connectionStatus", Value: 1}}})
 	if err != nil {
-		return c.unreached(ctx, op, err)
+		return l.unreached(ctx, op, err)
 	}
 	if users, ok := reply.Lookup("authInfo", "authenticatedUsers").ArrayOK(); ok {
 		known, err := users.Values()
-		c.server.Authenticated = err == nil && len(known) > 0
+		found.server.Authenticated = err == nil && len(known) > 0
 	}
 	return nil
 }
 
 // learnStored reads what the server keeps about itself, where it lets us: the feature version, and whether it is a shard
 // of a sharded cluster that was reached directly.
-func (c *Client) learnStored(ctx context.Context, op string) error {
-	documents, err := c.all(ctx, order{op: op, db: "admin", command: bson.D{{Key: "find", Value: "system.version"}}})
+func (l *link) learnStored(ctx context.Context, op string, found *learnt) error {
+	documents, err := l.all(ctx, order{op: op, db: "admin", command: bson.D{{Key: "find", Value: "system.version"}}})
 	if err != nil {
-		c.options.Log.Debug("read admin.system.version", "error", err)
+		l.options.Log.Debug("read admin.system.version", "error", err)
 	}
 	for _, document := range documents {
 		switch id, _ := document.Lookup("_id").StringValueOK(); id {
 		case "featureCompatibilityVersion":
-			c.server.FCV, _ = document.Lookup("version").StringValueOK()
+			found.server.FCV, _ = document.Lookup("version").StringValueOK()
 		case "shardIdentity":
-			return pitr.Errorf(pitr.KindUnsupported, op, "pitr works with replica sets that stand alone",
-				"%s is a shard of a sharded cluster, which pitr does not support yet", c.server.Member)
+			return pitr.Errorf(pitr.KindUnsupported, op, "give the uri of one replica set that stands alone",
+				"%s is a shard of a sharded cluster, which pitr does not support yet", found.server.Member)
 		}
 	}
-	if c.server.FCV != "" {
+	if found.server.FCV != "" {
 		return nil
 	}
-	reply, err := c.once(ctx, c.reads, order{db: "admin", command: bson.D{
+	reply, err := l.once(ctx, order{db: "admin", command: bson.D{
 		{Key: "getParameter", Value: 1}, {Key: "featureCompatibilityVersion", Value: 1}}})
 	if err == nil {
-		c.server.FCV, _ = reply.Lookup("featureCompatibilityVersion", "version").StringValueOK()
+		found.server.FCV, _ = reply.Lookup("featureCompatibilityVersion", "version").StringValueOK()
 	}
 	return nil
 }
 
 // learnSetID reads the set's id where a right allows it; without it the hosts are the witness of who this is.
-func (c *Client) learnSetID(ctx context.Context, op string) {
-	if c.server.Set == "" {
-		return
+func (l *link) learnSetID(ctx context.Context, op string, found *learnt) error {
+	if found.server.Set == "" {
+		return nil
 	}
-	reply, err := c.once(ctx, c.reads, order{db: "admin", command: bson.D{{Key: "replSetGetConfig", Value: 1}}})
-	config := reply
+	var config bson.Raw
+	reply, err := l.once(ctx, order{db: "admin", command: bson.D{{Key: "replSetGetConfig", Value: 1}}})
 	if err == nil {
 		config, _ = reply.Lookup("config").DocumentOK()
-	} else if stored, failure := c.all(ctx, order{op: op, db: "local", command: bson.D{
+	} else if stored, failure := l.all(ctx, order{op: op, db: "local", command: bson.D{
 		{Key: "find", Value: "system.replset"}, {Key: "limit", Value: 1}}}); failure == nil && len(stored) > 0 {
 		config = stored[0]
 	}
 	if id, ok := config.Lookup("settings", "replicaSetId").ObjectIDOK(); ok {
-		c.server.SetID = id.Hex()
-	}
-}
-
-// learnAbility decides whether moments exist here: a replica set of 4.4 or later with sessions, a majority point, and an
-// oplog in the form that pitr reads. Servers that only look alike fail one of these.
-func (c *Client) learnAbility(ctx context.Context, op string, hello greeting) error {
-	c.server.Ability = pitr.AbilityDocuments
-	switch {
-	case hello.SetName == "":
-		c.lacking = "it is not a member of a replica set"
-	case !c.version.atLeast(4, 4):
-		c.lacking = fmt.Sprintf("version %s is older than 4.4", c.server.Version)
-	case !c.version.sessions || hello.LastWrite.MajorityOpTime.TS.T == 0:
-		c.lacking = "it has no sessions or no majority point"
-	default:
-		return c.learnOplog(ctx, op)
+		found.server.SetID = id.Hex()
 	}
 	return nil
 }
 
-func (c *Client) learnOplog(ctx context.Context, op string) error {
-	newest, err := c.oplogEnd(ctx, op, -1)
-	switch kind := pitr.KindOf(err); {
+// learnAbility decides whether moments exist here: a replica set of 4.4 or later with sessions, a majority point, and an
+// oplog in the form that pitr reads. Servers that only look alike fail one of these.
+func (l *link) learnAbility(ctx context.Context, op string, hello greeting, found *learnt) error {
+	found.server.Ability = pitr.AbilityDocuments
+	switch {
+	case hello.SetName == "":
+		found.lacking = "it is not a member of a replica set"
+		return nil
+	case !found.version.atLeast(4, 4):
+		found.lacking = fmt.Sprintf("version %s is older than 4.4", found.server.Version)
+		return nil
+	case !l.sessions || hello.LastWrite.MajorityOpTime.TS.T == 0:
+		found.lacking = "it has no sessions or no majority point"
+		return nil
+	}
+	newest, err := l.oplogEnd(ctx, op, -1)
+	kind := pitr.KindOf(err)
+	switch v, _ := newest.Lookup("v").AsInt64OK(); {
 	case kind == pitr.KindUnavailable, kind == pitr.KindInterrupted:
 		return err
 	case kind == pitr.KindDenied:
 		// A user who only writes need not read the oplog; whoever needs it is told when it is read.
-		c.server.Ability = pitr.AbilityFull
-		return nil
+		found.server.Ability = pitr.AbilityFull
 	case err != nil || newest == nil:
-		c.lacking = "local.oplog.rs cannot be read or is empty"
-		return nil
+		found.lacking = "local.oplog.rs cannot be read or is empty"
+	case v != 2:
+		found.lacking = "the entries of local.oplog.rs are not of version 2"
+	default:
+		found.server.Ability = pitr.AbilityFull
 	}
-	if v, ok := newest.Lookup("v").AsInt64OK(); !ok || v != 2 {
-		c.lacking = "the entries of local.oplog.rs are not of version 2"
-		return nil
-	}
-	c.server.Ability = pitr.AbilityFull
 	return nil
 }

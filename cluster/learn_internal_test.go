@@ -110,7 +110,7 @@ func TestBuiltSpecKnowsTheThreeShapes(t *testing.T) {
 }
 
 func TestFailuresHaveKinds(t *testing.T) {
-	c := &Client{options: Options{}.withDefaults(), secrets: secrets{"canary"}}
+	c := &link{options: Options{}.withDefaults(), secrets: secrets{"canary"}}
 	for _, test := range []struct {
 		err       error
 		kind      pitr.Kind

@@ -21,13 +21,22 @@ const (
 func (c *Client) Lookup(ctx context.Context, r pitr.Range, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		for part := range keyParts(keys) {
-			documents, err := c.lookupPart(ctx, r, part)
+			wanted := make(map[string]bool, len(part))
+			for _, key := range part {
+				wanted[key.Equal()] = true
+			}
+			documents, err := c.findByKeys(ctx, r, part)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			for _, document := range documents {
-				if !yield(document, nil) {
+				key, err := pitr.KeyOf(document)
+				if err != nil {
+					yield(nil, wrongReply("look up documents", document, err))
+					return
+				}
+				if wanted[key.Equal()] && !yield(document, nil) {
 					return
 				}
 			}
@@ -52,33 +61,21 @@ func keyParts(keys []pitr.Key) iter.Seq[[]pitr.Key] {
 	}
 }
 
-func (c *Client) lookupPart(ctx context.Context, r pitr.Range, keys []pitr.Key) ([]bson.Raw, error) {
-	wanted := make(map[string]bool, len(keys))
-	ids := make(bson.A, 0, len(keys))
-	for _, key := range keys {
-		wanted[key.Equal()] = true
-		ids = append(ids, key.Stored())
-	}
+// findByKeys gives the documents that the server finds by these keys, by the collection's own collation.
+func (c *Client) findByKeys(ctx context.Context, r pitr.Range, keys []pitr.Key) ([]bson.Raw, error) {
 	command := bson.D{{Key: "find", Value: collectionKey(r.Collection)},
-		{Key: "filter", Value: bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}},
+		{Key: "filter", Value: bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: idsOf(keys)}}}}},
 		{Key: "batchSize", Value: hugeBatch}}
 	if concern := c.readConcern(r); concern != nil {
 		command = append(command, bson.E{Key: "readConcern", Value: concern})
 	}
-	op := "look up documents of " + r.Collection.NS.String()
-	found, err := c.all(ctx, order{op: op, db: r.Collection.NS.DB, command: command})
-	if err != nil {
-		return nil, err
+	return c.reads.all(ctx, order{op: "look up documents of " + r.Collection.NS.String(), db: r.Collection.NS.DB, command: command})
+}
+
+func idsOf(keys []pitr.Key) bson.A {
+	ids := make(bson.A, 0, len(keys))
+	for _, key := range keys {
+		ids = append(ids, key.Stored())
 	}
-	documents := found[:0]
-	for _, document := range found {
-		key, err := pitr.KeyOf(document)
-		if err != nil {
-			return nil, wrongReply(op, document, err)
-		}
-		if wanted[key.Equal()] {
-			documents = append(documents, document)
-		}
-	}
-	return documents, nil
+	return ids
 }

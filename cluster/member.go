@@ -16,7 +16,7 @@ import (
 // member is one member of the set as it answered for itself.
 type member struct {
 	host      string
-	client    *mongo.Client
+	link      *link
 	err       error
 	secondary bool
 	written   time.Time
@@ -48,15 +48,15 @@ func (c *Client) chooseMember(ctx context.Context, settings *options.ClientOptio
 	members := c.probe(ctx, settings, hosts)
 	chosen := choose(members)
 	for _, m := range members {
-		if m.client != nil && (chosen == nil || m != chosen) {
-			_ = m.client.Disconnect(ctx)
+		if m.link != nil && m != chosen {
+			_ = m.link.mongo.Disconnect(ctx)
 		}
 	}
 	if chosen == nil {
 		return pitr.Errorf(pitr.KindUnavailable, "choose a member to read from", hintFor(pitr.KindUnavailable, 0),
-			"none of %v can be read from: %w", hosts, c.unreached(ctx, "greet "+members[0].host, members[0].err))
+			"none of %v can be read from: %w", hosts, members[0].err)
 	}
-	c.reads, c.server.Member = chosen.client, chosen.host
+	c.reads, c.server.Member = chosen.link, chosen.host
 	c.options.Log.Debug("reads go to", "member", chosen.host, "secondary", chosen.secondary)
 	return nil
 }
@@ -104,11 +104,14 @@ func (c *Client) probe(ctx context.Context, settings *options.ClientOptions, hos
 
 func (c *Client) probeOne(ctx context.Context, settings *options.ClientOptions, host string) *member {
 	m := &member{host: host}
-	if m.client, m.err = mongo.Connect(directTo(host, settings)); m.err != nil {
+	client, err := mongo.Connect(directTo(host, settings))
+	if err != nil {
+		m.err = c.options.badURI(err)
 		return m
 	}
+	m.link = &link{mongo: client, options: c.options, secrets: c.writes.secrets, sessions: c.writes.sessions}
 	began := c.options.Now()
-	hello, err := c.greet(ctx, m.client, "greet "+host)
+	hello, err := m.link.greet(ctx, "greet "+host)
 	if err != nil {
 		m.err = err
 		return m
@@ -119,7 +122,7 @@ func (c *Client) probeOne(ctx context.Context, settings *options.ClientOptions, 
 		m.err = pitr.Errorf(pitr.KindUnavailable, "read from "+host, "", "the member is neither primary nor secondary")
 		return m
 	}
-	reply, err := c.once(ctx, m.client, order{db: "admin", command: bson.D{{Key: "serverStatus", Value: 1},
+	reply, err := m.link.once(ctx, order{db: "admin", command: bson.D{{Key: "serverStatus", Value: 1},
 		{Key: "metrics", Value: 0}, {Key: "wiredTiger", Value: 0}, {Key: "tcmalloc", Value: 0}, {Key: "locks", Value: 0}}})
 	if err == nil {
 		m.load, _ = reply.Lookup("globalLock", "activeClients", "total").AsInt64OK()

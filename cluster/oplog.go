@@ -22,7 +22,7 @@ func (c *Client) MajorityOpTime(ctx context.Context) (pitr.OpTime, error) {
 	if err := c.needOplog(op); err != nil {
 		return pitr.OpTime{}, err
 	}
-	reply, err := c.read(ctx, order{op: op, db: "admin", command: bson.D{{Key: "hello", Value: 1}}})
+	reply, err := c.reads.read(ctx, order{op: op, db: "admin", command: bson.D{{Key: "hello", Value: 1}}})
 	if err != nil {
 		return pitr.OpTime{}, err
 	}
@@ -52,7 +52,7 @@ func (c *Client) OplogBounds(ctx context.Context) (oldest, newest pitr.OpTime, e
 }
 
 func (c *Client) boundOfOplog(ctx context.Context, op string, direction int) (pitr.OpTime, error) {
-	entry, err := c.oplogEnd(ctx, op, direction)
+	entry, err := c.reads.oplogEnd(ctx, op, direction)
 	if err != nil {
 		return pitr.OpTime{}, err
 	}
@@ -68,8 +68,8 @@ func (c *Client) boundOfOplog(ctx context.Context, op string, direction int) (pi
 }
 
 // oplogEnd gives the first entry of the oplog in a direction, nil when there is none.
-func (c *Client) oplogEnd(ctx context.Context, op string, direction int) (bson.Raw, error) {
-	entries, err := c.all(ctx, order{op: op, db: oplogDB, command: bson.D{{Key: "find", Value: oplogCollection},
+func (l *link) oplogEnd(ctx context.Context, op string, direction int) (bson.Raw, error) {
+	entries, err := l.all(ctx, order{op: op, db: oplogDB, command: bson.D{{Key: "find", Value: oplogCollection},
 		{Key: "sort", Value: bson.D{{Key: "$natural", Value: direction}}}, {Key: "limit", Value: 1}}})
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -86,7 +86,7 @@ func (c *Client) OldestOpenTransaction(ctx context.Context, at pitr.Timestamp) (
 	if err := c.needOplog(op); err != nil {
 		return oldest, err
 	}
-	open, err := c.all(ctx, order{op: op, db: "config", command: bson.D{{Key: "find", Value: "transactions"},
+	open, err := c.reads.all(ctx, order{op: op, db: "config", command: bson.D{{Key: "find", Value: "transactions"},
 		{Key: "filter", Value: bson.D{{Key: "state", Value: bson.D{{Key: "$in", Value: bson.A{"prepared", "inProgress"}}}}}},
 		{Key: "readConcern", Value: bson.D{{Key: "level", Value: "local"}, {Key: "afterClusterTime", Value: at.BSON()}}}}})
 	if err != nil {
@@ -123,10 +123,10 @@ func (c *Client) Oplog(ctx context.Context, from pitr.Timestamp) iter.Seq2[pitr.
 			case errors.Is(err, errStopped):
 				return
 			case err != nil:
-				yield(pitr.Batch{}, c.failed(ctx, op, err))
+				yield(pitr.Batch{}, c.reads.failed(ctx, op, err))
 				return
 			case !sleep(ctx, c.options.Await):
-				yield(pitr.Batch{}, c.interrupted(ctx, op))
+				yield(pitr.Batch{}, interrupted(ctx, op))
 				return
 			}
 		}
@@ -136,7 +136,7 @@ func (c *Client) Oplog(ctx context.Context, from pitr.Timestamp) iter.Seq2[pitr.
 // tail serves one cursor until it ends. The error is nil only for a cursor that ended before it gave an entry: an oplog
 // without any entry from the moment on closes the cursor at once, and the caller looks again later.
 func (c *Client) tail(ctx context.Context, op string, from pitr.Timestamp, yield func(pitr.Batch, error) bool) error {
-	ahead := c.prefetch(ctx, opening{order: order{op: op, db: oplogDB, command: bson.D{{Key: "find", Value: oplogCollection},
+	ahead := c.reads.prefetch(ctx, opening{order: order{op: op, db: oplogDB, command: bson.D{{Key: "find", Value: oplogCollection},
 		{Key: "filter", Value: bson.D{{Key: "ts", Value: bson.D{{Key: "$gte", Value: from.BSON()}}}}},
 		{Key: "tailable", Value: true}, {Key: "awaitData", Value: true}, {Key: "batchSize", Value: hugeBatch}}},
 		more: bson.D{{Key: "maxTimeMS", Value: c.options.Await.Milliseconds()}}})
@@ -164,10 +164,10 @@ func (c *Client) Note(ctx context.Context, data bson.Raw) (pitr.Timestamp, error
 	if err := c.needOplog(op); err != nil {
 		return 0, err
 	}
-	reply, err := c.once(ctx, c.writes, order{op: op, db: "admin", command: bson.D{
+	reply, err := c.writes.once(ctx, order{op: op, db: "admin", command: bson.D{
 		{Key: "appendOplogNote", Value: 1}, {Key: "data", Value: data}}})
 	if err != nil {
-		return 0, c.failed(ctx, op, err)
+		return 0, c.reads.failed(ctx, op, err)
 	}
 	t, i, ok := reply.Lookup("operationTime").TimestampOK()
 	if !ok {

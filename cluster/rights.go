@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -33,6 +32,12 @@ type right struct {
 	role     string
 }
 
+// The actions of the write block, which servers before 6.0 do not have.
+const (
+	actionBlock = "setUserWriteBlockMode"
+	actionPass  = "bypassWriteBlockingMode"
+)
+
 // needs lists the rights of each purpose as they were measured on a real server.
 var needs = map[Purpose][]right{
 	ForReading: {
@@ -47,7 +52,7 @@ var needs = map[Purpose][]right{
 			"renameCollectionSameDB"}, "readWriteAnyDatabase"},
 		{resource{db: "", collection: ""}, []string{"createCollection", "dropCollection", "collMod",
 			"bypassDocumentValidation"}, "restore"},
-		{resource{cluster: true}, []string{"setUserWriteBlockMode", "bypassWriteBlockingMode"}, "restore"},
+		{resource{cluster: true}, []string{actionBlock, actionPass}, "restore"},
 		{resource{cluster: true}, []string{"inprog", "replSetGetConfig"}, "clusterMonitor"},
 	},
 }
@@ -66,11 +71,20 @@ type grant struct {
 // MissingRights names what a login lacks for a purpose, each with the role that has it: "find on local.oplog.rs (role
 // backup)". It is empty where nothing is missing and where the server does not ask who we are.
 func (c *Client) MissingRights(ctx context.Context, purpose Purpose) ([]string, error) {
-	const op = "ask for our rights"
 	if !c.server.Authenticated {
 		return nil, nil
 	}
-	reply, err := c.read(ctx, order{op: op, db: "admin", command: bson.D{
+	grants, err := c.reads.grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return missing(needs[purpose], grants, c.version), nil
+}
+
+// grants asks what our login may do.
+func (l *link) grants(ctx context.Context) ([]grant, error) {
+	const op = "ask for our rights"
+	reply, err := l.read(ctx, order{op: op, db: "admin", command: bson.D{
 		{Key: "connectionStatus", Value: 1}, {Key: "showPrivileges", Value: true}}})
 	if err != nil {
 		return nil, err
@@ -83,24 +97,26 @@ func (c *Client) MissingRights(ctx context.Context, purpose Purpose) ([]string, 
 	if err := bson.Unmarshal(reply, &status); err != nil {
 		return nil, wrongReply(op, reply, err)
 	}
-	return missing(needs[purpose], status.AuthInfo.Privileges, c.version), nil
+	return status.AuthInfo.Privileges, nil
 }
 
 func missing(needed []right, grants []grant, v version) []string {
 	var lacking []string
 	for _, need := range needed {
 		for _, action := range need.actions {
-			if strings.HasSuffix(action, "WriteBlockMode") || strings.HasSuffix(action, "WriteBlockingMode") {
-				if !v.atLeast(6, 0) {
-					continue
-				}
+			if (action == actionBlock || action == actionPass) && !v.atLeast(6, 0) {
+				continue
 			}
-			if !slices.ContainsFunc(grants, func(g grant) bool { return g.covers(need.resource, action) }) {
+			if !may(grants, need.resource, action) {
 				lacking = append(lacking, fmt.Sprintf("%s on %s (role %s)", action, need.resource, need.role))
 			}
 		}
 	}
 	return lacking
+}
+
+func may(grants []grant, r resource, action string) bool {
+	return slices.ContainsFunc(grants, func(g grant) bool { return g.covers(r, action) })
 }
 
 // covers follows the server's matching: a grant without names is about every collection that is not a system one, outside

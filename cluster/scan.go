@@ -49,9 +49,26 @@ func (a *ahead) stop() {
 	<-a.ended
 }
 
+// documents yields the documents of all batches, for small and moderate answers.
+func (a *ahead) documents() iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		for got := range a.replies {
+			if got.err != nil {
+				yield(nil, got.err)
+				return
+			}
+			for document, err := range got.batch.Documents() {
+				if !yield(document, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
 // prefetch opens a cursor and reads it: while the caller works on one batch, the next is on its way. The channel is
 // closed at the end of the cursor; an error, still the driver's, comes as the last element.
-func (c *Client) prefetch(ctx context.Context, o opening) *ahead {
+func (l *link) prefetch(ctx context.Context, o opening) *ahead {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &ahead{replies: make(chan fetched), cancel: cancel, ended: make(chan struct{})}
 	go func() {
@@ -65,7 +82,7 @@ func (c *Client) prefetch(ctx context.Context, o opening) *ahead {
 				return false
 			}
 		}
-		cur, batch, err := c.open(ctx, o.order)
+		cur, batch, err := l.open(ctx, o.order)
 		if err != nil {
 			give(fetched{err: err})
 			return
@@ -105,8 +122,8 @@ func (c *Client) Scan(ctx context.Context, r pitr.Range) iter.Seq2[pitr.Batch, e
 			if err == nil || errors.Is(err, errStopped) {
 				return
 			}
-			if ctx.Err() == nil && isPassing(err) && !scan.tokenless && scan.patience.pause(ctx, c) {
-				c.options.Log.Debug("go on", "op", op, "error", c.secrets.mask(err.Error()))
+			if ctx.Err() == nil && isPassing(err) && !scan.tokenless && scan.patience.pause(ctx, c.options) {
+				c.options.Log.Debug("go on", "op", op, "error", c.reads.secrets.mask(err.Error()))
 				continue
 			}
 			yield(pitr.Batch{}, c.scanFailed(ctx, op, scan, err))
@@ -127,7 +144,7 @@ type scanning struct {
 // serve reads one cursor to its end and moves the range behind each batch that was handed over.
 func (s *scanning) serve(ctx context.Context, yield func(pitr.Batch, error) bool) error {
 	c := s.client
-	ahead := c.prefetch(ctx, opening{order: order{op: "scan", db: s.rng.Collection.NS.DB, command: c.findCommand(s.rng)}})
+	ahead := c.reads.prefetch(ctx, opening{order: order{op: "scan", db: s.rng.Collection.NS.DB, command: c.findCommand(s.rng)}})
 	defer ahead.stop()
 	for got := range ahead.replies {
 		if got.err != nil {
@@ -186,7 +203,7 @@ func collectionKey(collection pitr.Collection) any {
 
 // scanFailed makes the error that ends a scan; what only a read as of a moment can meet is told as such.
 func (c *Client) scanFailed(ctx context.Context, op string, s scanning, err error) error {
-	failure := c.failed(ctx, op, err)
+	failure := c.reads.failed(ctx, op, err)
 	if s.tokenless && isPassing(err) {
 		return pitr.Errorf(pitr.KindUnavailable, op, pitr.HintOf(failure), "%w: %w", pitr.ErrCursorGone, failure)
 	}

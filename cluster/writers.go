@@ -29,12 +29,12 @@ type operation struct {
 // fails with kind denied where the right to see other users' operations (inprog, in the role clusterMonitor) is missing.
 func (c *Client) Writers(ctx context.Context) ([]pitr.Writer, error) {
 	const op = "ask who is writing"
-	reply, err := c.once(ctx, c.writes, order{op: op, db: "admin", command: bson.D{
+	reply, err := c.writes.once(ctx, order{op: op, db: "admin", command: bson.D{
 		{Key: "aggregate", Value: 1}, {Key: "cursor", Value: bson.D{{Key: "batchSize", Value: hugeBatch}}},
 		{Key: "pipeline", Value: bson.A{bson.D{{Key: "$currentOp", Value: bson.D{
 			{Key: "allUsers", Value: true}, {Key: "idleConnections", Value: true}, {Key: "idleSessions", Value: false}}}}}}}})
 	if err != nil {
-		return nil, c.failed(ctx, op, err)
+		return nil, c.writes.failed(ctx, op, err)
 	}
 	cursor, err := readCursor(reply)
 	if err != nil {
