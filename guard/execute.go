@@ -1,0 +1,150 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"pitr"
+	"pitr/internal/failpoint"
+)
+
+// Lookout is asked before every write whether somebody else has written; its error stops the job.
+type Lookout interface {
+	Check(ctx context.Context) error
+}
+
+// Execution performs a plan on a live cluster.
+type Execution struct {
+	Target  Target
+	Lookout Lookout
+	Plan    Plan
+	Changes Changes
+	// Done names the last phase that an earlier attempt is known to have finished; empty for none.
+	Done PhaseName
+	// Record hears of each phase that is finished, before the next one begins; an error stops the job.
+	Record func(context.Context, PhaseName) error
+	// Workers is the number of transactions at a time, 2 when zero.
+	Workers  int
+	Progress pitr.Progress
+}
+
+// Run performs the phases in order. It can be run again after any interruption: what is done already is recognised by the
+// state of documents and catalog. The first difference, stray or failure stops it before the next write.
+func (x Execution) Run(ctx context.Context) error {
+	if x.Workers <= 0 {
+		x.Workers = 2
+	}
+	if x.Progress == nil {
+		x.Progress = pitr.Silent
+	}
+	for _, phase := range x.remaining() {
+		if err := x.runPhase(ctx, phase); err != nil {
+			return fmt.Errorf("in the phase %q: %w", phase.Name, err)
+		}
+		if x.Record == nil {
+			continue
+		}
+		if err := x.Record(ctx, phase.Name); err != nil {
+			return fmt.Errorf("record the phase %q: %w", phase.Name, err)
+		}
+	}
+	return nil
+}
+
+// remaining leaves out the phases that are done.
+func (x Execution) remaining() []Phase {
+	for i, phase := range x.Plan.Phases {
+		if phase.Name == x.Done {
+			return x.Plan.Phases[i+1:]
+		}
+	}
+	return x.Plan.Phases
+}
+
+func (x Execution) runPhase(ctx context.Context, phase Phase) error {
+	part := string(phase.Name)
+	x.Progress.Start(part, phase.amount())
+	defer x.Progress.Finish(part)
+	for _, step := range phase.Catalog {
+		if err := x.Lookout.Check(ctx); err != nil {
+			return err
+		}
+		if err := x.apply(ctx, step); err != nil {
+			return err
+		}
+		failpoint.Hit("guard.between-catalog-steps")
+	}
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(x.Workers)
+	for _, batch := range phase.Batches {
+		if working.Err() != nil {
+			break
+		}
+		group.Go(func() error { return x.transact(working, part, batch) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// amount counts the documents of a phase; bytes are not known without reading the changes.
+func (p Phase) amount() pitr.Amount {
+	var total pitr.Amount
+	for _, batch := range p.Batches {
+		total.Count += int64(len(batch))
+	}
+	return total
+}
+
+func (x Execution) transact(ctx context.Context, part string, batch Batch) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	writes, err := batch.Writes(x.Changes)
+	if err != nil {
+		return err
+	}
+	if err := x.Lookout.Check(ctx); err != nil {
+		return err
+	}
+	if _, err := x.Target.Transact(ctx, writes); err != nil {
+		return fmt.Errorf("write %d documents: %w", len(writes), err)
+	}
+	failpoint.Hit("guard.between-transactions")
+	var done pitr.Amount
+	for _, write := range writes {
+		done.Count++
+		done.Bytes += int64(len(write.Result))
+	}
+	x.Progress.Advance(part, done)
+	return nil
+}
+
+// apply performs one catalog step unless it is done already.
+func (x Execution) apply(ctx context.Context, step pitr.CatalogWrite) error {
+	live, err := x.Target.Catalog(ctx, affected(step))
+	if err != nil {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	step, err = judge(live, step)
+	if err != nil || step == nil {
+		return err
+	}
+	defer failpoint.During("guard.during-catalog-step")()
+	if _, err := x.Target.Apply(ctx, step); err != nil {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	return nil
+}
+
+// affected gives the names that a step reads or writes.
+func affected(step pitr.CatalogWrite) pitr.Scope {
+	names := []string{step.Target().String()}
+	if rename, ok := step.(pitr.RenameCollection); ok {
+		names = append(names, rename.To.String())
+	}
+	return pitr.Scope{Only: names}
+}
