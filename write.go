@@ -49,7 +49,8 @@ type CatalogWrite interface {
 // them; indexes other than that of _id are not made, and the UUID of Collection is not kept.
 type CreateCollection struct{ Collection Collection }
 
-// DropCollection drops a collection or view. UUID is the one that may be dropped and no other; zero for a view.
+// DropCollection drops a view, or a collection without documents. UUID is the one that may be dropped and no other; zero for
+// a view. A collection with another identity, or with a document in it, is a conflict.
 type DropCollection struct {
 	NS   Namespace
 	UUID UUID
