@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -72,7 +73,11 @@ func appendDirectory(object []byte, name Name, frames []Frame, facts bson.Raw) (
 	}
 	b.end()
 	b.document("facts", facts)
-	directory := b.done()
+	return appendTrailer(object, b.done())
+}
+
+// appendTrailer wraps a directory in the skippable frame with its length, its digest and the magic.
+func appendTrailer(object, directory []byte) ([]byte, Digest) {
 	directory = binary.LittleEndian.AppendUint32(directory, uint32(len(directory))) //nolint:gosec // bounded by maxDirectory
 	digest := Sum(directory)
 	object = binary.LittleEndian.AppendUint32(object, skippableMagic)
@@ -122,7 +127,7 @@ func readDirectory(skippable []byte, t trailer, name Name, size int64) (director
 	}
 	document := bson.Raw(bytes.Clone(content[:t.directory]))
 	f := readFields(document)
-	if v := f.int64("v"); f.err == nil && v != Version {
+	if v := f.count("v", math.MaxInt32); f.err == nil && v > Version {
 		return directory{}, newerFormat(v)
 	}
 	kind, said := f.string("kind"), f.string("name")
@@ -130,6 +135,9 @@ func readDirectory(skippable []byte, t trailer, name Name, size int64) (director
 	d := directory{facts: f.optional("facts")}
 	if f.err != nil {
 		return d, fmt.Errorf("the directory: %w", f.err)
+	}
+	if f.int64("v") != Version {
+		return d, fmt.Errorf("the directory is of format 0")
 	}
 	if said != name.text || kind != string(name.kind) {
 		return d, fmt.Errorf("the object says that it is %.160q, a %.20s", said, kind)

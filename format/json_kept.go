@@ -17,7 +17,7 @@ type kept struct {
 	inside  map[string]*kept
 }
 
-// member is one field of a JSON object as it stands in the text.
+// member is one field of a JSON object as it stands in the text, without spaces.
 type member struct {
 	key   string
 	value json.RawMessage
@@ -146,11 +146,15 @@ func split(text []byte) ([]member, error) {
 		if err != nil {
 			return nil, err
 		}
-		m := member{key: token.(string)}
-		if err := decoder.Decode(&m.value); err != nil {
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
 			return nil, err
 		}
-		members = append(members, m)
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, value); err != nil {
+			return nil, err
+		}
+		members = append(members, member{key: token.(string), value: compact.Bytes()})
 	}
 	return members, nil
 }
