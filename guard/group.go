@@ -96,11 +96,14 @@ func (s *sortPass) sort(i int32, change pitr.Change) (clear bool, err error) {
 	switch {
 	case collection.replaced:
 		s.splitUp(member)
-		return true, nil
+		return true, writable(change, t)
 	case bytes.Equal(e, t):
 		return true, nil
 	case !sameID(e, t):
 		member.alone = ModeReinsert
+	}
+	if err := writable(change, t); err != nil {
+		return true, err
 	}
 	if !collection.moves(e, t) {
 		s.placeAlone(member)
@@ -109,6 +112,30 @@ func (s *sortPass) sort(i int32, change pitr.Change) (clear bool, err error) {
 	s.trading = append(s.trading, member)
 	s.claims, clear = collection.appendClaims(s.claims, s.seed, i, change)
 	return clear, nil
+}
+
+// writable refuses the documents that a server would not store as they are: it fills in empty timestamps on the first
+// level, and moves _id to the front.
+func writable(change pitr.Change, document bson.Raw) error {
+	elements, err := document.Elements()
+	if document != nil && err != nil {
+		return pitr.Corruptf("plan the writes", "the document %s of %s at T: %w", change.Key, change.NS, err)
+	}
+	what := ""
+	for i, element := range elements {
+		seconds, ordinal, isTimestamp := element.Value().TimestampOK()
+		switch {
+		case i == 0 && element.Key() != "_id":
+			what = "_id is not its first field"
+		case isTimestamp && seconds == 0 && ordinal == 0 && element.Key() != "_id":
+			what = fmt.Sprintf("the field %q is an empty timestamp", element.Key())
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindUnsupported, "plan the writes", "leave the namespace out with --except, or use `pitr restore --into`",
+		"a server would not store the document %s of %s as it was: %s", change.Key, change.NS, what)
 }
 
 // sameID tells whether a replacement can keep the _id as it is stored; an absent side has none to keep.

@@ -29,10 +29,14 @@ type require interface {
 	Helper()
 }
 
-// unwatched is a lookout that sees nobody.
-type unwatched struct{}
-
-func (unwatched) Check(context.Context) error { return nil }
+// watch begins to watch a cluster now.
+func watch(t require, cluster *modelcluster.Cluster, plan guard.Plan, changes guard.Changes) *guard.Watch {
+	ledger, err := guard.NewLedger(plan, changes)
+	if err != nil {
+		t.Fatalf("ledger: %v", err)
+	}
+	return guard.NewWatch(cluster, ledger, guard.WatchOptions{From: pitr.OpTime{TS: cluster.Now(), Term: 1}})
+}
 
 // index makes a spec; extra fields follow.
 func index(t require, name string, key bson.D, extra ...bson.E) bson.Raw {
@@ -325,7 +329,7 @@ func TestPlanNeverMeetsADuplicate(t *testing.T) {
 			return nil
 		}
 		var done guard.PhaseName
-		run := guard.Execution{Target: cluster, Lookout: unwatched{}, Plan: plan, Changes: task.Changes, Workers: 1,
+		run := guard.Execution{Target: cluster, Lookout: watch(t, cluster, plan, task.Changes), Plan: plan, Changes: task.Changes, Workers: 1,
 			Record: func(_ context.Context, phase guard.PhaseName) error { done = phase; return nil }}
 		if err := run.Run(t.Context()); err != nil && interrupted != 0 {
 			t.Fatalf("run: %v\n%v", err, cluster.Log())
@@ -336,5 +340,8 @@ func TestPlanNeverMeetsADuplicate(t *testing.T) {
 			}
 		}
 		checkEquals(t, cluster, at)
+		if err := run.Lookout.Check(t.Context()); err != nil {
+			t.Fatalf("the job took itself for a stranger: %v", err)
+		}
 	})
 }
