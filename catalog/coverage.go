@@ -5,15 +5,16 @@ import (
 	"slices"
 
 	"pitr"
+	"pitr/format"
 )
 
-// unknownDigest stands in a segment's name where the entry before its first is not known.
-const unknownDigest = "00000000"
+// unseen stands in a segment's name where nobody saw the entry before its first.
+var unseen format.Short
 
 // span is a segment as coverage sees it: the window and the digests of the entries at both bounds.
 type span struct {
 	pitr.Window
-	prev, last string
+	prev, last format.Short
 }
 
 // lineage is the history that ends with one branch: its own segments and those of its ancestors up to each fork, as if
@@ -33,9 +34,9 @@ type part struct {
 }
 
 // lineageOf walks from the branch to its first ancestor and cuts each ancestor at the fork.
-func (t Timeline) lineageOf(branch string) lineage {
+func (t Timeline) lineageOf(branch format.ID) lineage {
 	var parts []part
-	seen := map[string]bool{}
+	seen := map[format.ID]bool{}
 	through := pitr.MaxTimestamp
 	line, ok := t.line(branch)
 	for ok && !seen[line.Branch] {
@@ -66,13 +67,13 @@ func (p part) spans() []span {
 	var spans []span
 	for _, segment := range p.line.Segments {
 		window := segment.Window
-		forked := p.line.Fork != nil && window.After == p.first && segment.Prev8 != unknownDigest
+		forked := p.line.Fork != nil && window.After == p.first && segment.Prev != unseen
 		if forked && window.After > p.after {
 			window.After = p.after
 		}
 		window.After = max(window.After, p.after)
 		if !window.IsEmpty() {
-			spans = append(spans, span{Window: window, prev: segment.Prev8, last: segment.Last8})
+			spans = append(spans, span{Window: window, prev: segment.Prev, last: segment.Last})
 		}
 	}
 	return spans
@@ -85,7 +86,7 @@ func (l *lineage) cutAt(fork pitr.Timestamp, child Line) {
 	for _, own := range l.spans {
 		if own.Through > fork {
 			own.Through = fork
-			own.last = child.Fork.Digest8
+			own.last = child.Fork.Digest
 		}
 		if !own.IsEmpty() {
 			kept = append(kept, own)
@@ -108,7 +109,7 @@ func spansOf(segments []Segment) []span {
 	spans := make([]span, 0, len(segments))
 	for _, segment := range segments {
 		if !segment.IsEmpty() {
-			spans = append(spans, span{Window: segment.Window, prev: segment.Prev8, last: segment.Last8})
+			spans = append(spans, span{Window: segment.Window, prev: segment.Prev, last: segment.Last})
 		}
 	}
 	return spans
@@ -146,8 +147,8 @@ func windowsOf(spans []span) []pitr.Window {
 	return splitAt(windows, contradictions(sorted))
 }
 
-func digestsByEnd(spans []span) map[pitr.Timestamp][]string {
-	ends := make(map[pitr.Timestamp][]string, len(spans))
+func digestsByEnd(spans []span) map[pitr.Timestamp][]format.Short {
+	ends := make(map[pitr.Timestamp][]format.Short, len(spans))
 	for _, s := range spans {
 		if !slices.Contains(ends[s.Through], s.last) {
 			ends[s.Through] = append(ends[s.Through], s.last)
@@ -156,18 +157,18 @@ func digestsByEnd(spans []span) map[pitr.Timestamp][]string {
 	return ends
 }
 
-func anyJoins(spans []span, ends []string) bool {
+func anyJoins(spans []span, ends []format.Short) bool {
 	return slices.ContainsFunc(spans, func(s span) bool {
-		return s.prev != unknownDigest && slices.Contains(ends, s.prev)
+		return s.prev != unseen && slices.Contains(ends, s.prev)
 	})
 }
 
 // contradictions gives the bounds for which spans name different entries, in order of time.
 func contradictions(spans []span) []pitr.Timestamp {
-	named := make(map[pitr.Timestamp]string, len(spans))
+	named := make(map[pitr.Timestamp]format.Short, len(spans))
 	wrong := map[pitr.Timestamp]bool{}
-	name := func(bound pitr.Timestamp, digest string) {
-		if digest == unknownDigest {
+	name := func(bound pitr.Timestamp, digest format.Short) {
+		if digest == unseen {
 			return
 		}
 		if known, ok := named[bound]; ok && known != digest {

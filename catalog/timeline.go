@@ -6,17 +6,20 @@ import (
 	"slices"
 
 	"pitr"
+	"pitr/format"
 )
 
 // Timeline is everything that a repository knows about time, as one value: which moments can be reached is a pure function
 // of it. The order of its lists does not matter, duplicates and overlaps are legal.
 type Timeline struct {
 	Lines []Line
+	// Damaged are objects that should have said something about time and cannot be used.
+	Damaged []Damaged
 }
 
 // Line is one branch with what lies on it.
 type Line struct {
-	Branch string
+	Branch format.ID
 	// Fork says where the branch left another one; nil for the first of a cluster.
 	Fork      *Fork
 	Segments  []Segment
@@ -28,19 +31,19 @@ type Line struct {
 
 // Fork is the newest entry that a branch shares with its parent.
 type Fork struct {
-	Parent string
+	Parent format.ID
 	At     pitr.OpTime
-	// Digest8 begins the digest of the entry at the fork.
-	Digest8 string
+	// Digest begins the digest of the entry at the fork.
+	Digest format.Short
 }
 
 // Segment is an object of the archive as its name tells it.
 type Segment struct {
 	pitr.Window
-	// Prev8 and Last8 are the first 8 hex digits of the digests of the entry before the first and of the last entry;
-	// a Prev8 of zeros is an entry that nobody saw.
-	Prev8, Last8 string
-	Size         int64
+	// Prev and Last begin the digests of the entry before the first and of the last entry; a zero Prev is an entry that
+	// nobody saw.
+	Prev, Last format.Short
+	Size       int64
 }
 
 // HoleNote is what the archiver wrote down when entries were gone before it could read them.
@@ -51,7 +54,7 @@ type HoleNote struct {
 
 // Point is a snapshot as the timeline sees it.
 type Point struct {
-	Snapshot string
+	Snapshot format.ID
 	// From and At are the snapshot's S and E: it needs the archive of (From, At], and serves moments from At on.
 	From, At pitr.Timestamp
 	Scope    pitr.Scope
@@ -67,7 +70,7 @@ type Moment struct {
 
 // Interval is what a job wrote to the cluster: within it the cluster was neither what it had been nor what it became.
 type Interval struct {
-	Job string
+	Job format.ID
 	// First and Last are the job's first and last entry; a job that has not ended has MaxTimestamp as Last.
 	First, Last pitr.Timestamp
 }
@@ -93,7 +96,7 @@ type Route struct {
 
 // BranchWindow is a window of one branch.
 type BranchWindow struct {
-	Branch string
+	Branch format.ID
 	pitr.Window
 }
 
@@ -111,14 +114,14 @@ func (u *Unreachable) Error() string {
 }
 
 // Tip gives the branch that the cluster is on: the newest one that no other branch left. Empty without branches.
-func (t Timeline) Tip() string {
-	parents := map[string]bool{}
+func (t Timeline) Tip() format.ID {
+	parents := map[format.ID]bool{}
 	for _, line := range t.Lines {
 		if line.Fork != nil {
 			parents[line.Fork.Parent] = true
 		}
 	}
-	tip := ""
+	tip := format.ID("")
 	for _, line := range t.Lines {
 		if !parents[line.Branch] {
 			tip = max(tip, line.Branch)
@@ -128,13 +131,13 @@ func (t Timeline) Tip() string {
 }
 
 // Windows gives what the archive covers of the history that ends with a branch, joined, in order of time.
-func (t Timeline) Windows(branch string) []pitr.Window {
+func (t Timeline) Windows(branch format.ID) []pitr.Window {
 	return windowsOf(t.lineageOf(branch).spans)
 }
 
 // Holes gives what the archive misses between the first and the last thing it knows of that history, with the reason where
 // one was written down. A note that a later segment covers is no hole.
-func (t Timeline) Holes(branch string) []Hole {
+func (t Timeline) Holes(branch format.ID) []Hole {
 	history := t.lineageOf(branch)
 	windows := windowsOf(history.spans)
 	var notes []HoleNote
@@ -175,7 +178,7 @@ func (t Timeline) Holes(branch string) []Hole {
 }
 
 // Reachable gives the moments of the history that ends with a branch for which the scope can be reconstructed.
-func (t Timeline) Reachable(branch string, scope pitr.Scope) []Stretch {
+func (t Timeline) Reachable(branch format.ID, scope pitr.Scope) []Stretch {
 	return t.survey(branch, scope).reachable()
 }
 
@@ -187,7 +190,7 @@ func (t Timeline) Reach(moment pitr.Timestamp, scope pitr.Scope) (Route, error) 
 // ReachOn plans the way to a moment: the newest snapshot that holds the scope and was complete by then, and the archive
 // from where that snapshot began to the moment, without a break. Otherwise the error has kind hole, is an *Unreachable
 // beneath, and names the nearest reachable moments on both sides.
-func (t Timeline) ReachOn(branch string, moment pitr.Timestamp, scope pitr.Scope) (Route, error) {
+func (t Timeline) ReachOn(branch format.ID, moment pitr.Timestamp, scope pitr.Scope) (Route, error) {
 	s := t.survey(branch, scope)
 	job, inside := s.jobAt(moment)
 	if !inside {
@@ -229,7 +232,7 @@ type survey struct {
 	jobs    []Interval
 }
 
-func (t Timeline) survey(branch string, scope pitr.Scope) survey {
+func (t Timeline) survey(branch format.ID, scope pitr.Scope) survey {
 	s := survey{scope: scope, history: t.lineageOf(branch)}
 	s.windows = windowsOf(s.history.spans)
 	for _, own := range s.history.parts {
@@ -407,7 +410,7 @@ func (l lineage) route(point Point, moment pitr.Timestamp) []BranchWindow {
 	return windows
 }
 
-func (t Timeline) line(branch string) (Line, bool) {
+func (t Timeline) line(branch format.ID) (Line, bool) {
 	for _, line := range t.Lines {
 		if line.Branch == branch {
 			return line, true

@@ -12,26 +12,32 @@ import (
 
 	"pitr"
 	"pitr/catalog"
+	"pitr/format"
 )
 
 // The oracle walks moment by moment over a handful of them; it shares no rule with the code but the words of the format.
 
 const lastMoment = 24
 
+// unseen is the digest of an entry that nobody saw.
+var unseen format.Short
+
+func short(n int) format.Short { return format.Short{0, 0, 0, byte(n)} }
+
 // canStep reports whether the listing proves what lies between two neighbouring moments of one branch.
 func canStep(segments []catalog.Segment, from pitr.Timestamp) bool {
-	names := map[string]bool{}
+	names := map[format.Short]bool{}
 	across, met := false, false
 	for _, a := range segments {
-		if a.Through == from && a.Last8 != "00000000" {
-			names[a.Last8] = true
+		if a.Through == from && a.Last != unseen {
+			names[a.Last] = true
 		}
-		if a.After == from && a.Prev8 != "00000000" {
-			names[a.Prev8] = true
+		if a.After == from && a.Prev != unseen {
+			names[a.Prev] = true
 		}
 		across = across || a.After < from && from+1 <= a.Through
 		for _, b := range segments {
-			met = met || a.Through == from && b.After == from && a.Last8 == b.Prev8 && b.Prev8 != "00000000"
+			met = met || a.Through == from && b.After == from && a.Last == b.Prev && b.Prev != unseen
 		}
 	}
 	return len(names) <= 1 && (across || met)
@@ -73,25 +79,25 @@ func canReach(line catalog.Line, moment pitr.Timestamp, scope pitr.Scope) (catal
 
 func drawLine(t *rapid.T) catalog.Line {
 	line := catalog.Line{Branch: "a"}
-	digest := func(bound int, label string) string {
+	digest := func(bound int, label string) format.Short {
 		// Mostly the true one, sometimes that of another history, sometimes unknown.
 		switch rapid.IntRange(0, 11).Draw(t, label) {
 		case 0:
-			return fmt.Sprintf("%08x", 1000+bound)
+			return short(100 + bound)
 		case 1:
-			return "00000000"
+			return unseen
 		}
-		return fmt.Sprintf("%08x", 1+bound)
+		return short(1 + bound)
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "segments") {
 		after := rapid.IntRange(0, lastMoment-1).Draw(t, "after")
 		through := rapid.IntRange(after+1, min(after+8, lastMoment)).Draw(t, "through")
 		line.Segments = append(line.Segments, catalog.Segment{Window: window(after, through),
-			Prev8: digest(after, "prev"), Last8: digest(through, "last")})
+			Prev: digest(after, "prev"), Last: digest(through, "last")})
 	}
 	for i := range rapid.IntRange(0, 4).Draw(t, "snapshots") {
 		from := rapid.IntRange(0, lastMoment).Draw(t, "from")
-		point := catalog.Point{Snapshot: fmt.Sprintf("s%d", i), From: pitr.Timestamp(from),
+		point := catalog.Point{Snapshot: format.ID(fmt.Sprintf("s%d", i)), From: pitr.Timestamp(from),
 			At:    pitr.Timestamp(rapid.IntRange(from, min(from+4, lastMoment)).Draw(t, "at")),
 			Alone: rapid.IntRange(0, 5).Draw(t, "alone") == 0}
 		if rapid.IntRange(0, 3).Draw(t, "part") == 0 {
@@ -101,7 +107,7 @@ func drawLine(t *rapid.T) catalog.Line {
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "jobs") {
 		first := rapid.IntRange(1, lastMoment).Draw(t, "first")
-		line.Jobs = append(line.Jobs, catalog.Interval{Job: fmt.Sprintf("j%d", i), First: pitr.Timestamp(first),
+		line.Jobs = append(line.Jobs, catalog.Interval{Job: format.ID(fmt.Sprintf("j%d", i)), First: pitr.Timestamp(first),
 			Last: pitr.Timestamp(rapid.IntRange(first, lastMoment).Draw(t, "last entry"))})
 	}
 	return line
@@ -218,10 +224,10 @@ func TestWindowsAgreeWithAWalkAndIgnoreOrder(t *testing.T) {
 
 func TestReachCrossesAForkOnlyWhereItJoins(t *testing.T) {
 	parent := catalog.Line{Branch: "a",
-		Segments:  []catalog.Segment{{Window: window(0, 10), Prev8: "00000000", Last8: "0000000a"}, {Window: window(10, 20), Prev8: "0000000a", Last8: "00000014"}},
+		Segments:  []catalog.Segment{{Window: window(0, 10), Prev: unseen, Last: short(10)}, {Window: window(10, 20), Prev: short(10), Last: short(20)}},
 		Snapshots: []catalog.Point{{Snapshot: "p", From: 3, At: 5}, {Snapshot: "lost", From: 16, At: 18}}}
-	child := catalog.Line{Branch: "b", Fork: &catalog.Fork{Parent: "a", At: pitr.OpTime{TS: 15}, Digest8: "0000000f"},
-		Segments: []catalog.Segment{{Window: window(17, 30), Prev8: "0000000f", Last8: "0000001e"}}}
+	child := catalog.Line{Branch: "b", Fork: &catalog.Fork{Parent: "a", At: pitr.OpTime{TS: 15}, Digest: short(15)},
+		Segments: []catalog.Segment{{Window: window(17, 30), Prev: short(15), Last: short(30)}}}
 	timeline := catalog.Timeline{Lines: []catalog.Line{child, parent}}
 	if timeline.Tip() != "b" {
 		t.Fatalf("the tip is %q", timeline.Tip())
@@ -240,11 +246,11 @@ func TestReachCrossesAForkOnlyWhereItJoins(t *testing.T) {
 	if err != nil || route.Snapshot.Snapshot != "lost" {
 		t.Fatalf("route %+v, error %v", route, err)
 	}
-	child.Segments[0].Prev8 = "0000dead"
+	child.Segments[0].Prev = short(66)
 	if _, err = timeline.Reach(25, pitr.Scope{}); pitr.KindOf(err) != pitr.KindHole {
 		t.Fatalf("a fork that does not join was crossed: %v", err)
 	}
-	child.Segments[0].Prev8 = "00000000"
+	child.Segments[0].Prev = unseen
 	if _, err = timeline.Reach(25, pitr.Scope{}); pitr.KindOf(err) != pitr.KindHole {
 		t.Fatalf("a fork that nobody saw was crossed: %v", err)
 	}
@@ -252,8 +258,8 @@ func TestReachCrossesAForkOnlyWhereItJoins(t *testing.T) {
 
 func TestHolesCarryTheReasonThatWasWrittenDown(t *testing.T) {
 	line := catalog.Line{Branch: "a",
-		Segments: []catalog.Segment{{Window: window(0, 10), Last8: "0000000a", Prev8: "00000000"},
-			{Window: window(14, 20), Prev8: "00000000", Last8: "00000014"}, {Window: window(20, 22), Prev8: "0000beef", Last8: "00000016"}},
+		Segments: []catalog.Segment{{Window: window(0, 10), Last: short(10), Prev: unseen},
+			{Window: window(14, 20), Prev: unseen, Last: short(20)}, {Window: window(20, 22), Prev: short(99), Last: short(22)}},
 		Notes: []catalog.HoleNote{{Window: window(10, 14), Reason: "rolled over"}, {Window: window(22, 30), Reason: "stopped"}}}
 	timeline := catalog.Timeline{Lines: []catalog.Line{line}}
 	want := []catalog.Hole{{Window: window(10, 14), Reason: "rolled over"},
@@ -263,7 +269,7 @@ func TestHolesCarryTheReasonThatWasWrittenDown(t *testing.T) {
 	}
 	// A later segment that covers a hole closes it.
 	closed := line
-	closed.Segments = append(slices.Clone(line.Segments), catalog.Segment{Window: window(10, 15), Prev8: "0000000a", Last8: "0000000f"})
+	closed.Segments = append(slices.Clone(line.Segments), catalog.Segment{Window: window(10, 15), Prev: short(10), Last: short(15)})
 	if got := (catalog.Timeline{Lines: []catalog.Line{closed}}).Holes("a"); !slices.Equal(got, want[1:]) {
 		t.Fatalf("holes %v", got)
 	}
@@ -273,8 +279,8 @@ func TestHolesCarryTheReasonThatWasWrittenDown(t *testing.T) {
 // begins so.
 func TestAnEntryThatNobodySawJoinsNothing(t *testing.T) {
 	line := catalog.Line{Branch: "a", Segments: []catalog.Segment{
-		{Window: window(0, 10), Prev8: "00000000", Last8: "00000000"},
-		{Window: window(10, 20), Prev8: "00000000", Last8: "00000014"}}}
+		{Window: window(0, 10), Prev: unseen, Last: unseen},
+		{Window: window(10, 20), Prev: unseen, Last: short(20)}}}
 	want := []pitr.Window{window(0, 10), window(10, 20)}
 	if got := (catalog.Timeline{Lines: []catalog.Line{line}}).Windows("a"); !slices.Equal(got, want) {
 		t.Fatalf("windows %v, want %v", got, want)
