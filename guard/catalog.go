@@ -191,6 +191,7 @@ func (p *catalogPlanner) modify(plan *collectionPlan, e, t *pitr.Collection) {
 	p.createIndexes(&pitr.Collection{NS: t.NS, UUID: e.UUID}, missing)
 	p.modifyOptions(e, t)
 	p.keepIndexes(plan, e, t)
+	p.collatedIDs(plan, t)
 }
 
 // modifyOptions goes last, but where the live collection may expire documents that T keeps.
@@ -276,7 +277,31 @@ func (p *catalogPlanner) keepIndexes(plan *collectionPlan, e, t *pitr.Collection
 	}
 }
 
+// collatedIDs is what a collection with a collation of its own adds: its _id index compares strings by rules that we do not
+// know, so that two ids of other bytes can be one for the server.
+func (p *catalogPlanner) collatedIDs(plan *collectionPlan, t *pitr.Collection) {
+	if t.Collation() == nil {
+		return
+	}
+	p.numbered++
+	plan.unique = append(plan.unique, uniqueIndex{number: p.numbered, paths: []keyPath{{"_id"}}, fields: []string{"_id"}, collated: true})
+}
+
 // sameSpec compares two index specs: the key by order and value, the rest without regard to the order of fields.
 func sameSpec(a, b bson.Raw) bool {
 	return bytes.Equal(a, b) || sameBut(a, b, "ns", "background")
+}
+
+// Differences says in words what would have to be done to a catalog so that it becomes another one; nothing when both
+// mean the same. Identities are not compared: a collection that was made anew has another one.
+func Differences(live, want []pitr.Collection) ([]string, error) {
+	plan, err := planCatalog(live, want)
+	if err != nil {
+		return nil, err
+	}
+	var differences []string
+	for _, step := range slices.Concat(plan.clearWay, plan.replace, plan.finish) {
+		differences = append(differences, step.String())
+	}
+	return differences, nil
 }

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -133,12 +134,40 @@ func (x Execution) apply(ctx context.Context, step pitr.CatalogWrite) error {
 	if err != nil || step == nil {
 		return err
 	}
+	defer x.watchMeanwhile(ctx)()
 	defer failpoint.During("guard.during-catalog-step")()
 	if _, err := x.Target.Apply(ctx, step); err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	return nil
 }
+
+// watchMeanwhile keeps the lookout reading during a step that can take hours, so that the oplog does not roll over what it
+// has not seen. What it finds, it remembers.
+func (x Execution) watchMeanwhile(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(lookEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_ = x.Lookout.Check(ctx) // the check before the next write returns it again
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// lookEvery is how often strays are looked for while a single step takes its time.
+const lookEvery = 10 * time.Second
 
 // affected gives the names that a step reads or writes.
 func affected(step pitr.CatalogWrite) pitr.Scope {

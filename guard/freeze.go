@@ -126,15 +126,20 @@ func freezeByBlock(ctx context.Context, target Target, announced pitr.OpTime, op
 			return pitr.OpTime{}, err
 		}
 	}
-	f, ours, err := FindBlock(ctx, target, announced)
-	if err != nil {
-		return pitr.OpTime{}, err
+	// The entry can be read once a majority has it.
+	for {
+		f, ours, err := FindBlock(ctx, target, announced)
+		switch {
+		case err != nil || ours:
+			return f, err
+		case !f.IsZero() || options.Now().After(deadline):
+			return pitr.OpTime{}, pitr.Refusef("freeze", "find out who else blocks the writes of this cluster",
+				"the write block was switched by somebody else at the same time")
+		}
+		if err := options.Sleep(ctx, time.Second/4); err != nil {
+			return pitr.OpTime{}, err
+		}
 	}
-	if !ours {
-		return pitr.OpTime{}, pitr.Refusef("freeze", "find out who else blocks the writes of this cluster",
-			"the write block was switched by somebody else at the same time")
-	}
-	return f, nil
 }
 
 // FindBlock looks for the block that was set after the announcement of a freeze, and gives the entry that set it. It

@@ -215,7 +215,7 @@ func TestFirstStrayStopsBeforeTheNextWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			run := guard.Execution{Target: cluster, Plan: plan, Changes: task.Changes, Workers: 1,
-				Lookout: guard.NewWatch(cluster, ledger, guard.WatchOptions{From: f, Blocked: true})}
+				Lookout: guard.NewWatch(cluster, ledger, guard.WatchOptions{From: f, Blocked: f})}
 			writes := 0
 			run.Record = func(context.Context, guard.PhaseName) error {
 				err := stray(cluster)

@@ -26,8 +26,8 @@ type WatchOptions struct {
 	// From is the last entry before the job's first one: F.
 	From  pitr.OpTime
 	Scope pitr.Scope
-	// Blocked says that the job's write block stands: that somebody lifts it is a stray too.
-	Blocked bool
+	// Blocked is the entry that set the job's write block, zero without one: that somebody switches it later is a stray too.
+	Blocked pitr.OpTime
 	// Tolerate is asked about a delete that the ledger does not explain: the server's own expiry goes on where no block
 	// stands. Nil tolerates nothing.
 	Tolerate func(ctx context.Context, ns pitr.Namespace, key pitr.Key) (bool, error)
@@ -112,7 +112,7 @@ func (w *Watch) take(ctx context.Context, entry *oplog.Entry) error {
 func (w *Watch) judge(ctx context.Context, group oplog.Committed) (own bool, err error) {
 	finals, catalog := w.ledger.sum(group.Ops)
 	for _, op := range catalog {
-		if w.options.Blocked && op.NS == blockNamespace {
+		if op.NS == blockNamespace && !w.options.Blocked.IsZero() && group.OpTime.TS > w.options.Blocked.TS {
 			return false, w.stray(group.OpTime, op.NS, "the write block was switched")
 		}
 		if !touches(op, w.options.Scope) {
