@@ -24,14 +24,14 @@ func (p *Primary) Apply(ctx context.Context, step pitr.CatalogWrite) (pitr.Times
 	if err != nil {
 		return 0, err
 	}
-	var patience patience
+	var patient patience
 	for again := false; ; again = true {
 		// No limit of time: an index build answers when it is done.
 		reply, err := p.link.mongo.Database(db).RunCommand(ctx, command).Raw()
 		if err == nil {
 			return p.done(op, reply)
 		}
-		if ctx.Err() == nil && isPassing(err) && patience.pause(ctx, p.link.options) {
+		if ctx.Err() == nil && isPassing(err) && patient.pause(ctx, p.link.options) {
 			p.link.options.Log.Debug("repeat", "op", op, "error", p.link.secrets.mask(err.Error()))
 			continue
 		}

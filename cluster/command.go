@@ -40,13 +40,13 @@ func (l *link) once(ctx context.Context, o order) (bson.Raw, error) {
 // persist repeats what failed for a reason that passes, with growing pauses, until the budget is used up. It gives the
 // last failure as an error of this project.
 func (l *link) persist(ctx context.Context, op string, attempt func(context.Context) (bson.Raw, error)) (bson.Raw, error) {
-	var patience patience
+	var patient patience
 	for {
 		reply, err := attempt(ctx)
 		if err == nil {
 			return reply, nil
 		}
-		if ctx.Err() != nil || !isPassing(err) || !patience.pause(ctx, l.options) {
+		if ctx.Err() != nil || !isPassing(err) || !patient.pause(ctx, l.options) {
 			return nil, l.failed(ctx, op, err)
 		}
 		l.options.Log.Debug("repeat", "op", op, "error", l.secrets.mask(err.Error()))

@@ -45,14 +45,14 @@ func (p *Primary) Load(ctx context.Context, ns pitr.Namespace, documents []bson.
 
 func (p *Primary) loadPart(ctx context.Context, ns pitr.Namespace, documents []bson.Raw) error {
 	op := "load into " + ns.String()
-	var patience patience
+	var patient patience
 	for {
 		reply, err := p.link.once(ctx, order{db: ns.DB, command: insertCommand(ns, documents, bson.D{
 			{Key: "ordered", Value: false}, {Key: "writeConcern", Value: bson.D{{Key: "w", Value: 1}}}})})
 		if err == nil {
 			return p.loaded(op, ns, reply)
 		}
-		if ctx.Err() != nil || !isPassing(err) || !patience.pause(ctx, p.link.options) {
+		if ctx.Err() != nil || !isPassing(err) || !patient.pause(ctx, p.link.options) {
 			return p.link.failed(ctx, op, err)
 		}
 		if documents, err = p.notThere(ctx, ns, documents); err != nil || len(documents) == 0 {

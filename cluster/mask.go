@@ -27,7 +27,7 @@ func MaskURI(uri string) string {
 	} else if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		// A question mark inside an unescaped password: nothing before the @ can be told apart, so nothing is shown.
 		authority, options = masked+rest[at:], ""
-	} else if name, port, found := strings.Cut(authority, ":"); found && !isHosts(port) {
+	} else if name, port, ok := strings.Cut(authority, ":"); ok && !isHosts(port) {
 		// A URI that was cut off behind the password looks like a host with a strange port.
 		authority = name + ":" + masked
 	}

@@ -37,14 +37,14 @@ func (p *Primary) Transact(ctx context.Context, writes []pitr.DocumentWrite) (pi
 				"the server would fill in the empty timestamp in field %q of %s in %s", name, write.Key, write.NS)
 		}
 	}
-	var patience patience
+	var patient patience
 	for {
 		at, err := p.transactOnce(ctx, writes)
 		switch {
 		case err == nil:
 			p.saw(at)
 			return at, nil
-		case ctx.Err() == nil && hasLabel(err, labelTransient) && patience.pause(ctx, p.link.options):
+		case ctx.Err() == nil && hasLabel(err, labelTransient) && patient.pause(ctx, p.link.options):
 			p.link.options.Log.Debug("begin the transaction anew", "error", p.link.secrets.mask(err.Error()))
 		default:
 			return 0, p.link.failed(ctx, op, err)
@@ -81,10 +81,10 @@ func (p *Primary) transactOnce(ctx context.Context, writes []pitr.DocumentWrite)
 
 // commit repeats while the outcome is unknown: the server answers the same commit the same way.
 func (p *Primary) commit(ctx context.Context, session *mongo.Session) error {
-	var patience patience
+	var patient patience
 	for {
 		err := session.CommitTransaction(ctx)
-		if err == nil || !hasLabel(err, labelUnknown) || !patience.pause(ctx, p.link.options) {
+		if err == nil || !hasLabel(err, labelUnknown) || !patient.pause(ctx, p.link.options) {
 			return err
 		}
 	}
