@@ -1,0 +1,511 @@
+package ddl
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/store"
+	"pitr/internal/replsim/write"
+)
+
+func (k *Catalog) createIndexesCommand() *command.Command {
+	return &command.Command{
+		Name: "createIndexes", Effect: command.Changes, Transactions: true, Needs: needs("createIndex"), Run: k.createIndexes,
+		Fields: []string{"indexes", "commitQuorum", "ignoreUnknownIndexOptions", "isTimeseriesNamespace", "v"},
+	}
+}
+
+// indexing is one createIndexes command.
+type indexing struct {
+	ns     string
+	specs  []bson.Raw
+	before int
+	made   bool
+	// fresh are the indexes that are not there yet.
+	fresh []*store.Index
+	build pitr.UUID
+}
+
+func (k *Catalog) createIndexes(ctx context.Context, r *command.Request, out *command.Reply) error {
+	ns, err := r.Namespace()
+	if err != nil {
+		return err
+	}
+	if err := CheckName(ns); err != nil {
+		return err
+	}
+	given, err := r.Documents("indexes")
+	if err != nil {
+		return err
+	}
+	if len(given) == 0 {
+		return command.Errorf(command.BadValue, "Must specify at least one index to create")
+	}
+	job := &indexing{ns: ns}
+	for _, spec := range given {
+		normal, err := normalize(spec)
+		if err != nil {
+			return err
+		}
+		job.specs = append(job.specs, normal)
+	}
+	onData := false
+	err = k.change(ctx, r, func(u *store.Unit) (err error) {
+		onData, err = k.createOnEmpty(u, job)
+		return err
+	})
+	if err == nil && onData {
+		err = k.createOnData(ctx, r, job)
+	}
+	if err != nil {
+		return err
+	}
+	out.Int32("numIndexesBefore", job.before)
+	out.Int32("numIndexesAfter", job.before+len(job.fresh))
+	if len(job.fresh) > 0 {
+		out.Set("createdCollectionAutomatically", job.made)
+	}
+	out.String("commitQuorum", "votingMembers")
+	if len(job.fresh) == 0 {
+		out.String("note", "all indexes already exist")
+	}
+	return nil
+}
+
+// createOnEmpty makes the indexes in one phase if the collection is empty or absent; otherwise it reports that there is data.
+func (k *Catalog) createOnEmpty(u *store.Unit, job *indexing) (onData bool, err error) {
+	c := k.find(job.ns, u)
+	if c == nil {
+		if k.Reads.IsView(job.ns) {
+			return false, command.Errorf(166, "Cannot create indexes on a view: %s", job.ns)
+		}
+		if c, err = k.Implicit(u, job.ns); err != nil {
+			return false, err
+		}
+		job.made = true
+	}
+	if err := job.compare(c); err != nil {
+		return false, err
+	}
+	if len(job.fresh) == 0 {
+		return false, nil
+	}
+	if !c.Empty() {
+		if u.Grouped() {
+			return false, command.Errorf(command.NotSupportedInTransaction, "Cannot create new indexes on non-empty collection %s in a multi-document transaction.", job.ns)
+		}
+		return true, nil
+	}
+	for _, x := range job.fresh {
+		if err := u.CreateIndex(c, x); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// compare finds the specs that are new, and refuses those that clash with what is there.
+func (job *indexing) compare(c *store.Collection) error {
+	job.before = len(c.Indexes)
+	if c.IDIndex != nil {
+		job.before++
+	}
+	job.fresh = nil
+	for _, spec := range job.specs {
+		if key := document(spec.Lookup("key")); pitr.IndexName(spec) == "_id_" || string(key) == string(idKey) {
+			continue
+		}
+		known, err := clash(c, spec)
+		if err != nil {
+			return err
+		}
+		if known {
+			continue
+		}
+		if c.Collation() != nil && spec.Lookup("collation").Type == 0 {
+			spec = marshal(append(fields(spec), bson.E{Key: "collation", Value: c.Collation()}))
+		}
+		x, err := store.NewIndex(spec)
+		if err != nil {
+			return err
+		}
+		job.fresh = append(job.fresh, x)
+	}
+	return nil
+}
+
+var idKey = marshal(bson.D{{Key: "_id", Value: int32(1)}})
+
+// clash reports whether an index is there already; one with the same name or key but other options is an error.
+func clash(c *store.Collection, spec bson.Raw) (bool, error) {
+	for _, x := range c.Indexes {
+		sameKey := string(document(x.Spec.Lookup("key"))) == string(document(spec.Lookup("key"))) && sameValue(x.Spec, spec, "collation") &&
+			sameValue(x.Spec, spec, "partialFilterExpression") && sameValue(x.Spec, spec, "unique") && sameValue(x.Spec, spec, "sparse")
+		switch {
+		case x.Name == pitr.IndexName(spec) && sameKey:
+			if !x.Build.IsZero() {
+				return false, command.Errorf(285, "Index build already in progress: %s", x.Name)
+			}
+			if sameValue(x.Spec, spec, "expireAfterSeconds") {
+				return true, nil
+			}
+			return false, command.Errorf(85, "An equivalent index already exists with the same name but different options. Requested index: %s, existing index: %s", command.Shown(spec), command.Shown(x.Spec))
+		case x.Name == pitr.IndexName(spec):
+			return false, command.Errorf(86, "An existing index has the same name as the requested index. When index names are not specified, they are auto generated and can cause conflicts. Please refer to our documentation. Requested index: %s, existing index: %s", command.Shown(spec), command.Shown(x.Spec))
+		case sameKey:
+			return false, command.Errorf(85, "Index already exists with a different name: %s", x.Name)
+		}
+	}
+	return false, nil
+}
+
+func sameValue(a, b bson.Raw, name string) bool {
+	x, y := a.Lookup(name), b.Lookup(name)
+	if x.Type == bson.TypeBoolean || y.Type == bson.TypeBoolean {
+		return command.Truth(x) == command.Truth(y)
+	}
+	return string(x.Value) == string(y.Value)
+}
+
+// createOnData builds in two phases, joined by the identity of the build. Between them others may write, and a write block
+// ends the build; what stands against it shows at the end.
+func (k *Catalog) createOnData(ctx context.Context, r *command.Request, job *indexing) error {
+	job.build = k.Store.NewUUID()
+	if err := k.startBuild(ctx, r, job); err != nil {
+		return err
+	}
+	if pause := k.Pause(); pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	var failed error
+	var c *store.Collection
+	err := k.Store.Retry(context.WithoutCancel(ctx), func() error {
+		if c = k.find(job.ns, nil); c == nil || len(job.fresh) > 0 && c.IndexNamed(job.fresh[0].Name) != job.fresh[0] {
+			failed = command.Errorf(276, "Index build failed: %s: Collection dropped or build aborted", job.build)
+			return nil
+		}
+		failed = k.endBuild(c, r, job)
+		if errors.Is(failed, store.ErrConflict) {
+			return failed
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.buildFailure(failed, c, job)
+}
+
+func (k *Catalog) startBuild(ctx context.Context, r *command.Request, job *indexing) error {
+	names := make(bson.A, len(job.fresh))
+	for i, x := range job.fresh {
+		names[i] = x.Name
+	}
+	return k.Store.Retry(ctx, func() error {
+		c := k.find(job.ns, nil)
+		if c == nil {
+			return command.Errorf(command.NamespaceNotFound, "ns does not exist: %s", job.ns)
+		}
+		if k.Store.Blocked() == store.BlockOn && !write.MayBypass(r) && !store.Internal(r.DB) {
+			k.Store.Burn(2)
+			return k.startRefused(c, job)
+		}
+		err := k.note(func(u *store.Unit, builds *store.Collection) error {
+			_, err := u.Insert(builds, marshal(bson.D{
+				{Key: "_id", Value: job.build.Binary()}, {Key: "collectionUUID", Value: c.UUID.Binary()},
+				{Key: "commitQuorum", Value: "votingMembers"}, {Key: "indexNames", Value: names},
+			}), store.Note{})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		u := k.begin(r)
+		if err := u.StartBuild(c, job.build, job.fresh); err != nil {
+			u.Abort()
+			return err
+		}
+		u.Commit()
+		return nil
+	})
+}
+
+func (k *Catalog) startRefused(c *store.Collection, job *indexing) error {
+	return command.Errorf(store.ErrBlocked.Code, "Index build failed: %s: Collection %s ( %s ) :: caused by :: Caught exception during index builder (%s) initialization on namespace%s (%s). %d index specs provided. First index spec: %s :: caused by :: %s",
+		job.build, c.NS, c.UUID, job.build, c.NS, c.UUID, len(job.fresh), command.Shown(job.fresh[0].Spec), store.ErrBlocked.Message)
+}
+
+// note writes to config.system.indexBuilds, the members' common record of builds.
+func (k *Catalog) note(run func(u *store.Unit, builds *store.Collection) error) error {
+	builds := k.Store.Find("config.system.indexBuilds", store.Latest)
+	if builds == nil {
+		return nil
+	}
+	u := k.Store.Begin()
+	if err := run(u, builds); err != nil {
+		u.Abort()
+		return err
+	}
+	u.Commit()
+	return nil
+}
+
+// endBuild checks a build, reports this member ready, and commits or aborts.
+func (k *Catalog) endBuild(c *store.Collection, r *command.Request, job *indexing) error {
+	u := k.Store.Begin()
+	u.Bypass = true
+	err := u.CheckBuild(c, job.fresh)
+	if errors.Is(err, store.ErrConflict) {
+		u.Abort()
+		return err
+	}
+	if err == nil && k.Store.Blocked() == store.BlockOn && !write.MayBypass(r) {
+		err = command.Errorf(276, "Index build aborted: %s: User writes blocked", job.build)
+	}
+	key := store.IDDocument(binary(job.build)).Lookup("_id")
+	if noteErr := k.note(func(n *store.Unit, builds *store.Collection) error {
+		record, doc := builds.ByID(key, store.Latest)
+		if record == nil {
+			return nil
+		}
+		ready := bson.E{Key: "commitReadyMembers", Value: bson.A{k.Host}}
+		diff := marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "i", Value: bson.D{ready}}}}})
+		return n.Replace(builds, record, marshal(append(fields(doc), ready)), diff, store.Note{})
+	}); noteErr != nil {
+		return noteErr
+	}
+	if err == nil {
+		err = u.CommitBuild(c, job.build, job.fresh)
+	} else if abortErr := u.AbortBuild(c, job.build, job.fresh, cause(err)); abortErr != nil {
+		err = abortErr
+	}
+	u.Commit()
+	if noteErr := k.note(func(n *store.Unit, builds *store.Collection) error {
+		record, _ := builds.ByID(key, store.Latest)
+		if record == nil {
+			return nil
+		}
+		return n.Remove(builds, record, store.Note{})
+	}); noteErr != nil {
+		return noteErr
+	}
+	return err
+}
+
+func binary(u pitr.UUID) bson.RawValue {
+	t, content, err := bson.MarshalValue(u.Binary())
+	if err != nil {
+		return bson.RawValue{}
+	}
+	return bson.RawValue{Type: t, Value: content}
+}
+
+// cause is the reason of an aborted build as its entry gives it.
+func cause(err error) bson.Raw {
+	f := command.FailureOf(err)
+	d := bson.D{
+		{Key: "ok", Value: false}, {Key: "code", Value: f.Code}, {Key: "codeName", Value: f.CodeName()}, {Key: "errmsg", Value: f.Message},
+	}
+	var duplicate *store.DuplicateKey
+	if errors.As(err, &duplicate) {
+		d = append(d, bson.E{Key: "keyPattern", Value: duplicate.Pattern}, bson.E{Key: "keyValue", Value: duplicate.Value})
+	}
+	return marshal(d)
+}
+
+func (k *Catalog) buildFailure(err error, c *store.Collection, job *indexing) error {
+	if err == nil || c == nil {
+		return err
+	}
+	f := command.FailureOf(err)
+	f.Message = "Index build failed: " + job.build.String() + ": Collection " + c.NS + " ( " + c.UUID.String() + " ) :: caused by :: " + f.Message
+	var duplicate *store.DuplicateKey
+	if errors.As(err, &duplicate) {
+		f.Extra = bson.D{{Key: "keyPattern", Value: duplicate.Pattern}, {Key: "keyValue", Value: duplicate.Value}}
+	}
+	return f
+}
+
+// normalize puts an index spec into the form in which the server stores it.
+func normalize(spec bson.Raw) (bson.Raw, error) {
+	key, ok := spec.Lookup("key").DocumentOK()
+	if !ok || len(key) <= 5 {
+		return nil, command.Errorf(67, "Index keys cannot be an empty object")
+	}
+	if pitr.IndexName(spec) == "" {
+		return nil, command.Errorf(command.FailedToParse, "The 'name' field is a required property of an index specification")
+	}
+	d := bson.D{{Key: "v", Value: int32(2)}}
+	for _, name := range []string{"unique", "hidden"} {
+		if v := spec.Lookup(name); command.Truth(v) {
+			d = append(d, bson.E{Key: name, Value: true})
+		}
+	}
+	text := false
+	for _, e := range fields(key) {
+		value, _ := e.Value.(bson.RawValue)
+		kind, _ := value.StringValueOK()
+		text = text || kind == "text"
+	}
+	for _, e := range fields(spec) {
+		value, _ := e.Value.(bson.RawValue)
+		switch e.Key {
+		case "v", "unique", "hidden", "ns", "background", "dropDups":
+		case "key":
+			if text {
+				e.Value = textKey(key)
+			}
+			d = append(d, e)
+		case "sparse":
+			if command.Truth(value) {
+				d = append(d, bson.E{Key: "sparse", Value: true})
+			}
+		case "collation":
+			full, err := fullCollation(value)
+			if err != nil {
+				return nil, err
+			}
+			if full != nil {
+				d = append(d, bson.E{Key: "collation", Value: full})
+			}
+		default:
+			d = append(d, e)
+		}
+	}
+	if text {
+		d = textDefaults(d, key)
+	}
+	return marshal(d), nil
+}
+
+// textKey is the key of a text index as the server stores it.
+func textKey(key bson.Raw) bson.D {
+	var d bson.D
+	done := false
+	for _, e := range fields(key) {
+		value, _ := e.Value.(bson.RawValue)
+		if kind, _ := value.StringValueOK(); kind != "text" {
+			d = append(d, e)
+			continue
+		}
+		if !done {
+			d = append(d, bson.E{Key: "_fts", Value: "text"}, bson.E{Key: "_ftsx", Value: int32(1)})
+			done = true
+		}
+	}
+	return d
+}
+
+func textDefaults(d bson.D, key bson.Raw) bson.D {
+	has := func(name string) bool { return slices.ContainsFunc(d, func(e bson.E) bool { return e.Key == name }) }
+	if !has("weights") {
+		weights := bson.D{}
+		for _, e := range fields(key) {
+			value, _ := e.Value.(bson.RawValue)
+			if kind, _ := value.StringValueOK(); kind == "text" {
+				weights = append(weights, bson.E{Key: e.Key, Value: int32(1)})
+			}
+		}
+		slices.SortFunc(weights, func(a, b bson.E) int { return strings.Compare(a.Key, b.Key) })
+		d = append(d, bson.E{Key: "weights", Value: weights})
+	}
+	for _, e := range (bson.D{{Key: "default_language", Value: "english"}, {Key: "language_override", Value: "language"}, {Key: "textIndexVersion", Value: int32(3)}}) {
+		if !has(e.Key) {
+			d = append(d, e)
+		}
+	}
+	return d
+}
+
+func (k *Catalog) dropIndexesCommand() *command.Command {
+	return &command.Command{
+		Name: "dropIndexes", Aliases: []string{"deleteIndexes"}, Effect: command.Changes, Fields: []string{"index", "isTimeseriesNamespace"},
+		Needs: needs("dropIndex"), Run: k.dropIndexes,
+	}
+}
+
+func (k *Catalog) dropIndexes(ctx context.Context, r *command.Request, out *command.Reply) error {
+	ns, err := r.Namespace()
+	if err != nil {
+		return err
+	}
+	before := 0
+	err = k.change(ctx, r, func(u *store.Unit) error {
+		c := k.find(ns, u)
+		if c == nil {
+			return command.Errorf(command.NamespaceNotFound, "ns not found %s", ns)
+		}
+		if before = len(c.Indexes); c.IDIndex != nil {
+			before++
+		}
+		chosen, err := chooseIndexes(c, r.Lookup("index"))
+		if err != nil {
+			return err
+		}
+		for _, x := range chosen {
+			if err := u.DropIndex(c, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	out.Int32("nIndexesWas", before)
+	if name, _ := r.Lookup("index").StringValueOK(); name == "*" {
+		out.String("msg", "non-_id indexes dropped for collection")
+	}
+	return nil
+}
+
+func chooseIndexes(c *store.Collection, which bson.RawValue) ([]*store.Index, error) {
+	switch which.Type {
+	case bson.TypeString:
+		name := which.StringValue()
+		if name == "*" {
+			return slices.Clone(c.Indexes), nil
+		}
+		if name == "_id_" {
+			return nil, command.Errorf(command.InvalidOptions, "cannot drop _id index")
+		}
+		if x := c.IndexNamed(name); x != nil {
+			return []*store.Index{x}, nil
+		}
+		return nil, command.Errorf(command.IndexNotFound, "index not found with name [%s]", name)
+	case bson.TypeEmbeddedDocument:
+		for _, x := range c.Indexes {
+			if string(document(x.Spec.Lookup("key"))) == string(which.Value) {
+				return []*store.Index{x}, nil
+			}
+		}
+		if string(which.Value) == string(idKey) {
+			return nil, command.Errorf(command.InvalidOptions, "cannot drop _id index")
+		}
+		return nil, command.Errorf(command.IndexNotFound, "can't find index with key: %s", command.Shown(bson.Raw(which.Value)))
+	case bson.TypeArray:
+		var chosen []*store.Index
+		values, err := which.Array().Values()
+		for _, v := range values {
+			one, err := chooseIndexes(c, v)
+			if err != nil {
+				return nil, err
+			}
+			chosen = append(chosen, one...)
+		}
+		return chosen, err
+	}
+	return nil, command.Errorf(40414, "BSON field 'dropIndexes.index' is missing but a required field")
+}

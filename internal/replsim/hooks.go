@@ -1,0 +1,50 @@
+package replsim
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr/internal/replsim/command"
+)
+
+// hooks are the faults that tests ask for.
+type hooks struct {
+	mu    sync.Mutex
+	pause time.Duration
+}
+
+func (h *hooks) buildPause() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pause
+}
+
+// cut gives what of a reply is sent.
+func (h *hooks) cut(reply []byte) []byte { return reply }
+
+// fault is what happens to one command.
+type fault struct{}
+
+func (h *hooks) find(*command.Request) *fault { return nil }
+
+func (f *fault) before(context.Context) error { return nil }
+
+func (f *fault) after() error { return nil }
+
+func (c *connection) begin(r *command.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = r
+}
+
+func (c *connection) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = nil
+}
+
+// operations lists what is running, as currentOp shows it.
+func (s *Server) operations() []bson.D { return nil }

@@ -1,0 +1,150 @@
+package replsim
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr/internal/replsim/store"
+)
+
+// initiate writes what a set has right after its first election.
+func (s *Server) initiate() error {
+	return s.store.Update(func() error {
+		for _, text := range []string{"initiating set", "new primary"} {
+			if err := s.message(text); err != nil {
+				return err
+			}
+		}
+		for _, one := range []struct {
+			ns     string
+			silent bool
+		}{
+			{"config.transactions", false}, {"config.image_collection", false}, {"config.system.indexBuilds", false},
+			{"config.system.preimages", false}, {"config.user_writes_critical_sections", false}, {"admin.system.version", false},
+			{"admin.system.users", false}, {"admin.system.roles", false}, {"local.system.replset", true}, {"local.startup_log", true},
+		} {
+			if err := s.createInternal(one.ns, one.silent); err != nil {
+				return err
+			}
+		}
+		return s.seed()
+	})
+}
+
+func (s *Server) createInternal(ns string, silent bool) error { //nolint:revive // a column of the table above
+	u := s.store.Begin()
+	c, err := u.Create(store.NewCollection{NS: ns, IDIndex: idIndex, Silent: silent})
+	if err != nil {
+		u.Abort()
+		return err
+	}
+	u.Commit()
+	switch ns {
+	case "config.transactions", "config.image_collection", "config.system.preimages":
+		c.Quiet()
+	}
+	return nil
+}
+
+var idIndex = func() bson.Raw {
+	raw, err := bson.Marshal(bson.D{{Key: "v", Value: int32(2)}, {Key: "key", Value: bson.D{{Key: "_id", Value: int32(1)}}}, {Key: "name", Value: "_id_"}})
+	if err != nil {
+		panic(err) // a constant
+	}
+	return raw
+}()
+
+// seed writes the documents that every set has.
+func (s *Server) seed() error {
+	for _, one := range []struct {
+		ns  string
+		doc bson.D
+	}{
+		{"admin.system.version", bson.D{{Key: "_id", Value: "featureCompatibilityVersion"}, {Key: "version", Value: "7.1"}}},
+		{"local.system.replset", s.admin.Config()},
+	} {
+		if err := s.insertInternal(one.ns, one.doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) insertInternal(ns string, doc bson.D) error {
+	raw, err := bson.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	u := s.store.Begin()
+	if _, err := u.Insert(s.store.Find(ns, store.Latest), raw, store.Note{}); err != nil {
+		u.Abort()
+		return err
+	}
+	u.Commit()
+	return nil
+}
+
+// housekeep does what a server does by the clock: no-ops when idle, the TTL monitor, the end of old transactions and cursors.
+func (s *Server) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.expireTransactions()
+			s.reads.Sweep()
+			s.noopWhenIdle()
+		}
+	}
+}
+
+// noopWhenIdle logs a no-op if nothing was written for the interval that the set keeps.
+func (s *Server) noopWhenIdle() {
+	interval, ok := s.admin.Params.Get("periodicNoopIntervalSecs").(int32)
+	if !ok {
+		return
+	}
+	_ = s.store.Update(func() error { // a failure is no news: the next one comes
+		if s.options.Clock().Sub(s.store.Written().TS.Time()) < time.Duration(interval)*time.Second {
+			return nil
+		}
+		return s.message("periodic noop")
+	})
+}
+
+// objectIDs makes ObjectIds by the clock of the server.
+type objectIDs struct {
+	now     func() time.Time
+	random  [5]byte
+	counter atomic.Uint32
+}
+
+func (o *objectIDs) next() bson.ObjectID {
+	if o.counter.Load() == 0 {
+		_, _ = rand.Read(o.random[:]) // never fails
+	}
+	n := o.counter.Add(1)
+	var id bson.ObjectID
+	binary.BigEndian.PutUint32(id[:4], uint32(o.now().Unix())) //nolint:gosec // seconds fit until 2106
+	copy(id[4:9], o.random[:])
+	id[9], id[10], id[11] = byte(n>>16), byte(n>>8), byte(n) //nolint:gosec // its bytes
+	return id
+}
+
+// letters makes the random part of temporary names.
+func letters(n int) string {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	content := make([]byte, n)
+	_, _ = rand.Read(content) // never fails
+	for i, b := range content {
+		content[i] = alphabet[int(b)%len(alphabet)]
+	}
+	return string(content)
+}

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+)
+
+// IndexNamed gives the index with a name, nil if there is none.
+func (c *Collection) IndexNamed(name string) *Index {
+	for _, x := range c.Indexes {
+		if x.Name == name {
+			return x
+		}
+	}
+	return nil
+}
+
+// Empty reports whether nobody sees a document in the collection.
+func (c *Collection) Empty() bool {
+	for r := range c.After(NaturalStart) {
+		if r.alive() {
+			return false
+		}
+	}
+	return true
+}
+
+// CreateIndex adds an index in one phase, as on an empty collection, and logs it.
+func (u *Unit) CreateIndex(c *Collection, x *Index) error {
+	if c.busy(u) {
+		return ErrConflict
+	}
+	if err := x.fill(u, c); err != nil {
+		return err
+	}
+	op := &Op{silent: true}
+	if !c.silent {
+		var err error
+		o := append(bson.D{{Key: "createIndexes", Value: Name(c.NS)}}, fields(x.Spec)...)
+		if op, err = u.Command(DB(c.NS), c.UUID, mustDocument(o), nil); err != nil {
+			return err
+		}
+	}
+	u.addIndex(c, x)
+	u.changes = append(u.changes, change{op: op, publish: func(ts pitr.Timestamp) { u.ready(c, x, ts) }, undo: func() {}})
+	return nil
+}
+
+func fields(doc bson.Raw) bson.D {
+	elements, err := doc.Elements()
+	if err != nil {
+		return nil
+	}
+	d := make(bson.D, len(elements))
+	for i, e := range elements {
+		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
+	}
+	return d
+}
+
+func (u *Unit) addIndex(c *Collection, x *Index) {
+	c.Indexes = append(c.Indexes, x)
+	u.changes = append(u.changes, change{publish: func(pitr.Timestamp) {}, undo: func() { c.removeIndex(x) }})
+}
+
+func (u *Unit) ready(c *Collection, x *Index, ts pitr.Timestamp) {
+	x.ready, x.Build = ts, pitr.UUID{}
+	c.remember(ts)
+}
+
+func (c *Collection) removeIndex(x *Index) {
+	c.Indexes = slices.DeleteFunc(slices.Clone(c.Indexes), func(other *Index) bool { return other == x })
+}
+
+// Phase is a step of a two-phase index build.
+type Phase string
+
+// The phases, by the name of their command entry.
+const (
+	PhaseStart  Phase = "startIndexBuild"
+	PhaseCommit Phase = "commitIndexBuild"
+	PhaseAbort  Phase = "abortIndexBuild"
+)
+
+// StartBuild lists indexes that are being built and logs it. They have no keys until CommitBuild.
+func (u *Unit) StartBuild(c *Collection, build pitr.UUID, indexes []*Index) error {
+	if c.busy(u) {
+		return ErrConflict
+	}
+	if err := u.logPhase(c, PhaseStart, build, indexes, nil); err != nil {
+		return err
+	}
+	for _, x := range indexes {
+		x.Build = build
+		u.addIndex(c, x)
+	}
+	return nil
+}
+
+// CheckBuild gives the indexes of a build their keys; a duplicate under a unique one is returned and leaves them empty.
+func (u *Unit) CheckBuild(c *Collection, indexes []*Index) error {
+	if c.busy(u) {
+		return ErrConflict
+	}
+	for _, x := range indexes {
+		if err := x.fill(u, c); err != nil {
+			for _, other := range indexes {
+				other.tree.Clear()
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// CommitBuild makes the indexes of a checked build usable and logs it.
+func (u *Unit) CommitBuild(c *Collection, build pitr.UUID, indexes []*Index) error {
+	if err := u.logPhase(c, PhaseCommit, build, indexes, nil); err != nil {
+		return err
+	}
+	op := u.ops[len(u.ops)-1]
+	for _, x := range indexes {
+		x.Build = pitr.UUID{}
+		u.changes = append(u.changes, change{
+			op: op, publish: func(ts pitr.Timestamp) { u.ready(c, x, ts) }, undo: func() { x.Build = build },
+		})
+	}
+	return nil
+}
+
+// AbortBuild takes the indexes of a build out and logs the cause.
+func (u *Unit) AbortBuild(c *Collection, build pitr.UUID, indexes []*Index, cause bson.Raw) error {
+	bypass := u.Bypass
+	u.Bypass = true // the server ends its own build, block or not
+	err := u.logPhase(c, PhaseAbort, build, indexes, cause)
+	u.Bypass = bypass
+	for _, x := range indexes {
+		c.removeIndex(x)
+	}
+	return err
+}
+
+func (u *Unit) logPhase(c *Collection, phase Phase, build pitr.UUID, indexes []*Index, cause bson.Raw) error {
+	specs := make(bson.A, len(indexes))
+	for i, x := range indexes {
+		specs[i] = x.Spec
+	}
+	o := bson.D{{Key: string(phase), Value: Name(c.NS)}, {Key: "indexBuildUUID", Value: build.Binary()}, {Key: "indexes", Value: specs}}
+	if cause != nil {
+		o = append(o, bson.E{Key: "cause", Value: cause})
+	}
+	_, err := u.Command(DB(c.NS), c.UUID, mustDocument(o), nil)
+	return err
+}
+
+// DropIndex removes an index and logs its name and spec.
+func (u *Unit) DropIndex(c *Collection, x *Index) error {
+	if c.busy(u) {
+		return ErrConflict
+	}
+	o := mustDocument(bson.D{{Key: "dropIndexes", Value: Name(c.NS)}, {Key: "index", Value: x.Name}})
+	op, err := u.Command(DB(c.NS), c.UUID, o, x.Spec)
+	if err != nil {
+		return err
+	}
+	indexes := c.Indexes
+	c.removeIndex(x)
+	u.changes = append(u.changes, change{op: op, publish: c.remember, undo: func() { c.Indexes = indexes }})
+	return nil
+}
+
+// ModifyIndex gives an index another spec with the same keys (collMod); o and o2 are what the entry says.
+func (u *Unit) ModifyIndex(c *Collection, x *Index, spec, o, o2 bson.Raw) error {
+	if c.busy(u) {
+		return ErrConflict
+	}
+	old := x.Spec
+	x.Spec = slices.Clone(spec)
+	x.setUnique()
+	op, err := u.Command(DB(c.NS), c.UUID, o, o2)
+	u.changes = append(u.changes, change{
+		op: op, publish: c.remember,
+		undo: func() {
+			x.Spec = old
+			x.setUnique()
+		},
+	})
+	return err
+}
+
+// Repeated gives the ids of documents that share a key of an index, in natural order: what a conversion to unique reports.
+func (x *Index) Repeated(c *Collection) []bson.RawValue {
+	seen := map[string]*Record{}
+	reported := map[*Record]bool{}
+	var ids []bson.RawValue
+	for r := range c.After(NaturalStart) {
+		doc := r.At(Latest)
+		if doc == nil || x.keys == nil {
+			continue
+		}
+		keys, err := x.extract(doc)
+		if err != nil {
+			continue
+		}
+		for _, key := range keys {
+			first, known := seen[key.Encoded]
+			if !known {
+				seen[key.Encoded] = r
+				continue
+			}
+			for _, one := range []*Record{first, r} {
+				if !reported[one] {
+					reported[one] = true
+					ids = append(ids, one.At(Latest).Lookup("_id"))
+				}
+			}
+		}
+	}
+	return ids
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"pitr"
+)
+
+// reserve hands out n cluster times in a row and gives the first. Times that no entry uses leave holes, as on a server.
+func (s *Store) reserve(n int) pitr.Timestamp {
+	now := pitr.NewTimestamp(uint32(s.options.Now().Unix()), 0) //nolint:gosec // seconds fit until 2106
+	if now > s.reserved {
+		s.reserved = now
+	}
+	first := s.reserved + 1
+	s.reserved += pitr.Timestamp(n) //nolint:gosec // a count
+	return first
+}
+
+// Burn reserves times that nothing will use.
+func (s *Store) Burn(n int) pitr.Timestamp { return s.reserve(n) }
+
+// ClusterTime is the newest time handed out.
+func (s *Store) ClusterTime() pitr.Timestamp { return s.reserved }
+
+// Advance moves the cluster clock forward to what a client has seen elsewhere.
+func (s *Store) Advance(to pitr.Timestamp) {
+	if to > s.reserved {
+		s.reserved = to
+	}
+}
+
+// Written is the optime of the newest entry.
+func (s *Store) Written() pitr.OpTime { return s.written }
+
+// Majority is the newest optime that cannot be rolled back.
+func (s *Store) Majority() pitr.OpTime {
+	if s.frozen != nil {
+		return *s.frozen
+	}
+	return s.written
+}
+
+// Term is the election term.
+func (s *Store) Term() int64 { return s.term }
+
+// HoldMajority stops the majority point where it is; ReleaseMajority lets it catch up.
+func (s *Store) HoldMajority() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen == nil {
+		at := s.written
+		s.frozen = &at
+	}
+}
+
+// ReleaseMajority ends HoldMajority.
+func (s *Store) ReleaseMajority() {
+	s.mu.Lock()
+	s.frozen = nil
+	s.mu.Unlock()
+	s.entries.fire()
+}
+
+// AwaitMajority waits until the majority point has reached a time.
+func (s *Store) AwaitMajority(ctx context.Context, ts pitr.Timestamp) error {
+	return s.await(ctx, func() bool { return s.Majority().TS >= ts })
+}
+
+// AwaitWritten waits until an entry at or after a time exists.
+func (s *Store) AwaitWritten(ctx context.Context, ts pitr.Timestamp) error {
+	return s.await(ctx, func() bool { return s.written.TS >= ts })
+}
+
+func (s *Store) await(ctx context.Context, done func() bool) error {
+	for {
+		added := s.entries.wait()
+		reached := false
+		s.View(func() { reached = done() })
+		if reached {
+			return nil
+		}
+		select {
+		case <-added:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Oldest is the oldest time a snapshot read may name.
+func (s *Store) Oldest() pitr.Timestamp {
+	oldest := pitr.NewTimestamp(uint32(s.options.Now().Add(-s.history).Unix()), 0) //nolint:gosec // seconds fit until 2106
+	if newest := s.Majority().TS; newest < oldest {
+		oldest = newest
+	}
+	return max(oldest, s.floor)
+}
+
+// SetHistory changes how far back snapshot reads reach.
+func (s *Store) SetHistory(window time.Duration) { s.history = window }
+
+// ForgetHistory makes every moment before now too old for a snapshot read.
+func (s *Store) ForgetHistory() { s.floor = s.written.TS }
