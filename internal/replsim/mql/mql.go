@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/mql/expr"
 	"pitr/internal/replsim/mql/value"
 )
 
@@ -15,7 +16,7 @@ type Error = value.Error
 type Options struct {
 	// Let holds the variables that expressions reach as "$$name".
 	Let bson.Raw
-	// Now is $$NOW; zero means 1970.
+	// Now is $$NOW.
 	Now time.Time
 	// ClusterTime is $$CLUSTER_TIME; zero means that the variable is refused.
 	ClusterTime bson.Timestamp
@@ -23,100 +24,97 @@ type Options struct {
 	Collation bson.Raw
 }
 
-// Compare orders two values as the server does: by canonical type, numbers across types. Missing (the zero value) is lowest.
-func Compare(a, b bson.RawValue) int { panic("soon") }
+// Environment gives what expressions can see.
+func (o Options) Environment() expr.Environment {
+	return expr.Environment{Let: o.Let, Now: o.Now, ClusterTime: o.ClusterTime}
+}
+
+// Compare orders two values as the server does: by rank of type, numbers across types. Missing (the zero value) is below null.
+func Compare(a, b bson.RawValue) int { return value.Compare(value.Of(a), value.Of(b)) }
 
 // Equal reports Compare == 0.
 func Equal(a, b bson.RawValue) bool { return Compare(a, b) == 0 }
 
 // Text writes a value as messages of the server show it: { a: 1, t: "word1" }.
-func Text(v bson.RawValue) string { panic("soon") }
+func Text(v bson.RawValue) string { return value.Text(value.Of(v)) }
 
 // Encode gives a string whose byte order is Compare's order; equal values have equal strings.
-func Encode(v bson.RawValue) string { panic("soon") }
+func Encode(v bson.RawValue) string { return value.Key(value.Of(v)) }
 
-// Lookup finds the value at a dotted path, the first one if arrays of documents lie on it; the zero value if there is none.
-func Lookup(doc bson.Raw, path string) bson.RawValue { panic("soon") }
+// Lookup finds the value at a dotted path through documents, and through arrays by number; the zero value if there is none.
+func Lookup(doc bson.Raw, path string) bson.RawValue { return lookup(doc, parsePath(path)).Raw() }
+
+// Valid reports that a document is well-formed and nests at most 200 levels deep, as clients must send it.
+func Valid(doc bson.Raw) bool { return value.Valid(doc, 200) }
 
 // Filter is a compiled query. It is safe for concurrent use.
-type Filter struct{}
+type Filter struct {
+	root        node
+	spec        bson.Raw
+	expressions bool
+}
 
-// Compile reads a filter with default options.
+// Compile reads a filter with default options. The filter's bytes must not change afterwards.
 func Compile(filter bson.Raw) (*Filter, error) { return CompileWith(filter, Options{}) }
 
-// CompileWith reads a filter; what the server refuses is an *Error with its code.
-func CompileWith(filter bson.Raw, o Options) (*Filter, error) { panic("soon") }
+// CompileWith reads a filter; what the server refuses is an *Error with its code. A nil filter matches everything.
+func CompileWith(filter bson.Raw, o Options) (*Filter, error) {
+	if filter == nil {
+		filter = value.Empty()
+	}
+	c := compiler{opts: o}
+	root, err := c.document(filter)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{root: root, spec: filter, expressions: c.expressions}, nil
+}
+
+// Spec gives the text of the filter.
+func (f *Filter) Spec() bson.Raw { return f.spec }
+
+// Empty reports a filter that matches everything.
+func (f *Filter) Empty() bool {
+	all, ok := f.root.(andNode)
+	return ok && len(all) == 0
+}
 
 // Match says whether the document satisfies the filter; an error comes only from $expr.
-func (f *Filter) Match(doc bson.Raw) (bool, error) { panic("soon") }
-
-// Points gives the values that the path must be equal to in any match ({path: v}, $eq, $in), for a look-up by index.
-// ok is false if the filter does not say.
-func (f *Filter) Points(path string) (values []bson.RawValue, ok bool) { panic("soon") }
-
-// Range gives the bounds that the path's values must lie in in any match; Bounds without limits if the filter does not say.
-func (f *Filter) Range(path string) Bounds { panic("soon") }
-
-// Failure explains why a document does not satisfy a validator: the details of error 121. Nil if it does.
-func (f *Filter) Failure(doc bson.Raw) bson.Raw { panic("soon") }
-
-// Bounds are limits on encoded values (see Encode); an empty Low or High is open.
-type Bounds struct {
-	Low, High               string
-	ExcludeLow, ExcludeHigh bool
+func (f *Filter) Match(doc bson.Raw) (bool, error) {
+	if !f.expressions {
+		return f.root.match(doc, nil), nil
+	}
+	r := run{position: -1}
+	ok := f.root.match(doc, &r)
+	return ok && r.err == nil, r.err
 }
 
-// Sort is a compiled sort pattern.
-type Sort struct{}
-
-// CompileSort reads {field: 1 | -1 | {$meta: ...}}.
-func CompileSort(spec bson.Raw) (*Sort, error) { panic("soon") }
-
-// Key gives a string whose byte order is the order of documents under this sort.
-func (s *Sort) Key(doc bson.Raw) (string, error) { panic("soon") }
-
-// Documents sorts in place, stable.
-func (s *Sort) Documents(docs []bson.Raw) error { panic("soon") }
-
-// Projection is a compiled projection of find or findAndModify.
-type Projection struct{}
-
-// CompileProjection reads a projection; filter serves the positional operator and may be nil.
-func CompileProjection(spec bson.Raw, filter *Filter, o Options) (*Projection, error) { panic("soon") }
-
-// Apply gives the projected document.
-func (p *Projection) Apply(doc bson.Raw) (bson.Raw, error) { panic("soon") }
-
-// Index is a compiled index specification: {key, name, unique, sparse, partialFilterExpression, collation, wildcardProjection}.
-type Index struct{}
-
-// CompileIndex reads a specification as createIndexes takes it.
-func CompileIndex(spec bson.Raw) (*Index, error) { panic("soon") }
-
-// IndexKeys are the keys of one document.
-type IndexKeys struct {
-	// Keys in rising order, no repeats. Empty if the document is not indexed (sparse, partial).
-	Keys []IndexKey
-	// Multikey says that an array was unwound.
-	Multikey bool
+// Position matches and tells the index of the array element through which the last condition on an array matched: what $ stands
+// for in updates and projections. It is -1 if no array was passed.
+func (f *Filter) Position(doc bson.Raw) (index int, matched bool, err error) {
+	r := run{position: -1}
+	ok := f.root.match(doc, &r)
+	return r.position, ok && r.err == nil, r.err
 }
 
-// IndexKey is one entry of an index.
-type IndexKey struct {
-	// Encoded orders as the index does, descending fields included; equal keys are equal strings.
-	Encoded string
-	// Values has one value per field of the key pattern, missing ones as null.
-	Values []bson.RawValue
+// MatchValue says whether a value satisfies a filter that sees it as the field of that name: how array filters and $pull see the
+// elements of an array.
+func (f *Filter) MatchValue(name string, v bson.RawValue) (bool, error) {
+	b, at := value.Begin(nil)
+	b = value.Append(b, name, value.Of(v))
+	return f.Match(value.End(b, at))
 }
 
-// Keys extracts the keys of a document.
-func (x *Index) Keys(doc bson.Raw) (IndexKeys, error) { panic("soon") }
-
-// KeyValue names the values of a key, as keyValue of error 11000 has it.
-func (x *Index) KeyValue(k IndexKey) bson.Raw { panic("soon") }
-
-// Duplicate is error 11000 for a key; namespace is "db.collection".
-func (x *Index) Duplicate(namespace string, k IndexKey) *Error { panic("soon") }
-
-// Bound encodes a min or max document of find: an inclusive lower or an exclusive upper limit on IndexKey.Encoded.
-func (x *Index) Bound(limit bson.Raw) (string, error) { panic("soon") }
+// expression compiles $expr.
+func (c *compiler) expression(v value.Value) (node, error) {
+	e, err := expr.Compile(v, c.opts.Environment())
+	if err != nil {
+		return nil, err
+	}
+	c.expressions = true
+	eval := func(doc bson.Raw) (bool, error) {
+		out, err := e.Eval(doc)
+		return out.Truth(), err
+	}
+	return &exprNode{eval: eval, arg: v}, nil
+}

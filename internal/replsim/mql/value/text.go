@@ -1,0 +1,173 @@
+package value
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"strconv"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// textLimit is where messages of the server cut strings.
+const textLimit = 160
+
+// Text writes a value as messages of the server show it: { a: 1, t: "word1" }.
+func Text(v Value) string { return string(appendText(nil, v)) }
+
+// ElementText writes a named value: a: 1.
+func ElementText(name string, v Value) string { return name + ": " + Text(v) }
+
+func appendText(b []byte, v Value) []byte {
+	switch v.Type {
+	case Missing:
+		return append(b, "EOO"...)
+	case bson.TypeDouble:
+		return append(b, doubleText(v.Double())...)
+	case bson.TypeInt32, bson.TypeInt64:
+		return strconv.AppendInt(b, v.Int(), 10)
+	case bson.TypeDecimal128:
+		return append(b, v.Decimal().String()...)
+	case bson.TypeString, bson.TypeSymbol:
+		return appendQuoted(b, v.Bytes())
+	case bson.TypeEmbeddedDocument, bson.TypeArray:
+		return appendContainer(b, v)
+	case bson.TypeObjectID:
+		return append(append(append(b, "ObjectId('"...), hex.EncodeToString(v.Data)...), "')"...)
+	case bson.TypeBoolean:
+		return strconv.AppendBool(b, v.Bool())
+	case bson.TypeDateTime:
+		return append(strconv.AppendInt(append(b, "new Date("...), v.Int(), 10), ')')
+	case bson.TypeTimestamp:
+		t, i := binary.LittleEndian.Uint32(v.Data[4:]), binary.LittleEndian.Uint32(v.Data)
+		return append(b, "Timestamp("+strconv.Itoa(int(t))+", "+strconv.Itoa(int(i))+")"...)
+	case bson.TypeNull:
+		return append(b, "null"...)
+	case bson.TypeUndefined:
+		return append(b, "undefined"...)
+	case bson.TypeMinKey:
+		return append(b, "MinKey"...)
+	case bson.TypeMaxKey:
+		return append(b, "MaxKey"...)
+	case bson.TypeRegex:
+		p, f := v.Regex()
+		return append(b, "/"+p+"/"+f...)
+	case bson.TypeBinary:
+		return appendBinary(b, v)
+	case bson.TypeJavaScript:
+		return append(b, v.Bytes()...)
+	case bson.TypeDBPointer:
+		n := len(v.Data) - 12
+		return append(b, "DBRef('"+string(v.Data[4:n-1])+"',"+hex.EncodeToString(v.Data[n:])+")"...)
+	case bson.TypeCodeWithScope:
+		n := 4 + stringSize(v.Data[4:])
+		b = append(append(append(b, "CodeWScope( "...), v.Data[8:n-1]...), ", "...)
+		return append(appendContainer(b, Doc(bson.Raw(v.Data[n:]))), ')')
+	}
+	return b
+}
+
+func appendContainer(b []byte, v Value) []byte {
+	open, shut, named := "{", "}", true
+	if v.Type == bson.TypeArray {
+		open, shut, named = "[", "]", false
+	}
+	b = append(b, open...)
+	first := true
+	for it := Iterate(v.Document()); it.Next(); {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(b, ' ')
+		if named {
+			b = append(append(b, it.key...), ": "...)
+		}
+		b = appendText(b, it.val)
+	}
+	if !first {
+		b = append(b, ' ')
+	}
+	return append(b, shut...)
+}
+
+func appendQuoted(b, s []byte) []byte {
+	b = append(b, '"')
+	if len(s) > textLimit {
+		return append(append(b, s[:textLimit]...), `..."`...)
+	}
+	return append(append(b, s...), '"')
+}
+
+func appendBinary(b []byte, v Value) []byte {
+	sub, data := v.Binary()
+	if sub == 4 && len(data) == 16 {
+		h := hex.EncodeToString(data)
+		return append(b, `UUID("`+h[:8]+"-"+h[8:12]+"-"+h[12:16]+"-"+h[16:20]+"-"+h[20:]+`")`...)
+	}
+	return append(b, "BinData("+strconv.Itoa(int(sub))+", "+strings.ToUpper(hex.EncodeToString(data))+")"...)
+}
+
+func doubleText(f float64) string {
+	switch {
+	case math.IsNaN(f):
+		return "nan.0"
+	case math.IsInf(f, 1):
+		return "inf.0"
+	case math.IsInf(f, -1):
+		return "-inf.0"
+	}
+	s := strconv.FormatFloat(f, 'g', 16, 64)
+	if math.Abs(f) >= 1e-5 && math.Abs(f) < 1e16 || f == 0 {
+		s = strconv.FormatFloat(f, 'f', -1, 64)
+		if len(strings.TrimLeft(strings.Replace(s, ".", "", 1), "-0")) > 16 {
+			s = trimZeros(strconv.FormatFloat(f, 'g', 16, 64))
+		}
+	}
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return s
+}
+
+func trimZeros(s string) string {
+	if strings.Contains(s, ".") && !strings.Contains(s, "e") {
+		s = strings.TrimRight(s, "0")
+	}
+	return s
+}
+
+var typeNames = map[bson.Type]string{
+	Missing: "missing", bson.TypeDouble: "double", bson.TypeString: "string", bson.TypeEmbeddedDocument: "object",
+	bson.TypeArray: "array", bson.TypeBinary: "binData", bson.TypeUndefined: "undefined", bson.TypeObjectID: "objectId",
+	bson.TypeBoolean: "bool", bson.TypeDateTime: "date", bson.TypeNull: "null", bson.TypeRegex: "regex",
+	bson.TypeDBPointer: "dbPointer", bson.TypeJavaScript: "javascript", bson.TypeSymbol: "symbol",
+	bson.TypeCodeWithScope: "javascriptWithScope", bson.TypeInt32: "int", bson.TypeTimestamp: "timestamp",
+	bson.TypeInt64: "long", bson.TypeDecimal128: "decimal", bson.TypeMinKey: "minKey", bson.TypeMaxKey: "maxKey",
+}
+
+// TypeName is the server's name of a type.
+func TypeName(t bson.Type) string { return typeNames[t] }
+
+// TypeNamed finds a type by the server's name; "number" and "missing" are not types.
+func TypeNamed(name string) (bson.Type, bool) {
+	for t, n := range typeNames {
+		if n == name && t != Missing {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// TypeByNumber finds a type by its number as $type takes it: -1 is minKey, 127 maxKey.
+func TypeByNumber(n int64) (bson.Type, bool) {
+	switch {
+	case n == -1:
+		return bson.TypeMinKey, true
+	case n <= 0 || n > 255 || n == 255:
+		return 0, false
+	}
+	_, ok := typeNames[bson.Type(n)]
+	return bson.Type(n), ok
+}
