@@ -112,7 +112,7 @@ func (t *target) compileUpdate(doc bson.Raw) (*change, error) {
 	}
 	constants, _ := doc.Lookup("c").DocumentOK()
 	c.update, err = update.Compile(doc.Lookup("u"), update.Options{
-		Options: options, ArrayFilters: doc.Lookup("arrayFilters"), Constants: constants, Filter: c.filter, Query: q,
+		Options: options, ArrayFilters: doc.Lookup("arrayFilters"), Constants: constants, Filter: c.filter,
 	})
 	return c, err
 }
