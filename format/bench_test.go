@@ -2,7 +2,9 @@ package format_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
+	"time"
 
 	"pitr/format"
 )
@@ -16,6 +18,27 @@ func chunkName(tb testing.TB) format.Name {
 	return name
 }
 
+// cpu reports the processor time of the benchmark's loop in seconds per GB of raw documents, which neighbours on the
+// machine disturb less than the wall clock.
+func cpu(b *testing.B, bytes int64) (report func()) {
+	b.Helper()
+	b.SetBytes(bytes)
+	start := processorTime(b)
+	return func() {
+		spent := processorTime(b) - start
+		b.ReportMetric(spent.Seconds()/(float64(bytes)*float64(b.N))*1e9, "CPU-s/GB")
+	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 func BenchmarkWriter(b *testing.B) {
 	documents := newOrders(1).take(40_000)
 	raw := 0
@@ -26,7 +49,7 @@ func BenchmarkWriter(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(raw))
+	defer cpu(b, int64(raw))()
 	for b.Loop() {
 		for _, document := range documents {
 			if _, err := w.Append(0, document); err != nil {
@@ -55,7 +78,7 @@ func BenchmarkReader(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(sealed.Raw)
+	defer cpu(b, sealed.Raw)()
 	buffer := make([]byte, 0, 2<<20)
 	for b.Loop() {
 		container, err := format.OpenContainer(sealed.Data, format.Expect{Name: sealed.Name, Digest: sealed.Digest})
@@ -80,7 +103,7 @@ func BenchmarkValidate(b *testing.B) {
 	for _, document := range documents {
 		raw += len(document)
 	}
-	b.SetBytes(int64(raw))
+	defer cpu(b, int64(raw))()
 	for b.Loop() {
 		for _, document := range documents {
 			if err := format.ValidateDocument(document); err != nil {

@@ -191,7 +191,7 @@ func (b Block) Documents() iter.Seq[bson.Raw] {
 func (b Block) check(documents int) error {
 	found := 0
 	for rest := []byte(b); len(rest) > 0; found++ {
-		size, err := validateAt(rest, 0)
+		size, err := validateFirst(rest)
 		if err != nil {
 			return fmt.Errorf("document %d: %w", found, err)
 		}

@@ -42,7 +42,9 @@ type Writer struct {
 	open       int // documents in the open frame
 	documents  int64
 	rawTotal   int64
-	err        error
+	// lastSize is that of the object before, the best guess for this one.
+	lastSize int
+	err      error
 }
 
 // NewWriter makes a writer, ready for its first container.
@@ -92,6 +94,9 @@ func (w *Writer) Append(collection int, document bson.Raw) (frame int, err error
 func (w *Writer) flush() error {
 	if w.open == 0 {
 		return nil
+	}
+	if w.object == nil {
+		w.object = make([]byte, 0, w.lastSize)
 	}
 	offset := len(w.object)
 	w.object = w.encode(w.raw, w.object)
@@ -153,6 +158,7 @@ func (w *Writer) Finish(name Name, facts bson.Raw) (Sealed, error) {
 		return Sealed{}, pitr.Errorf(pitr.KindLimit, "finish "+name.text, "", "an object of %d bytes", len(sealed.Data))
 	}
 	sealed.Digest = Sum(sealed.Data)
+	w.lastSize = len(sealed.Data) + len(sealed.Data)/16
 	w.Reset()
 	return sealed, nil
 }

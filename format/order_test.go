@@ -37,6 +37,15 @@ func (o *orders) hex(digits int) string {
 	return string(text)
 }
 
+// text makes what no compressor can do much about.
+func (o *orders) text(length int) string {
+	text := make([]byte, length)
+	for i := range text {
+		text[i] = byte('0' + o.random.IntN(75))
+	}
+	return string(text)
+}
+
 func (o *orders) id() bson.ObjectID {
 	var id bson.ObjectID
 	binary.BigEndian.PutUint32(id[:], uint32(1761120000+o.made/50))
@@ -46,7 +55,7 @@ func (o *orders) id() bson.ObjectID {
 
 func (o *orders) item() bson.D {
 	return bson.D{
-		{Key: "sku", Value: "SKU-" + o.hex(8)}, {Key: "title", Value: pick(o, goods)},
+		{Key: "sku", Value: "SKU-" + o.text(14)}, {Key: "title", Value: pick(o, goods)},
 		{Key: "quantity", Value: int32(1 + o.random.IntN(4))},
 		{Key: "price", Value: bson.D{{Key: "amount", Value: float64(o.random.IntN(20000)) / 100}, {Key: "currency", Value: "EUR"}}},
 	}
@@ -62,7 +71,7 @@ func (o *orders) next() bson.Raw {
 	document := bson.D{
 		{Key: "_id", Value: o.id()}, {Key: "number", Value: fmt.Sprintf("ES-%08d", o.made)},
 		{Key: "customer", Value: bson.D{
-			{Key: "id", Value: o.hex(24)}, {Key: "mail", Value: o.hex(6) + "@example.com"},
+			{Key: "id", Value: o.hex(24)}, {Key: "mail", Value: o.text(24) + "@example.com"},
 			{Key: "address", Value: bson.D{{Key: "street", Value: pick(o, streets)},
 				{Key: "house", Value: int32(o.random.IntN(200))}, {Key: "city", Value: pick(o, cities)}}},
 		}},
@@ -71,13 +80,13 @@ func (o *orders) next() bson.Raw {
 	switch o.made % 4 {
 	case 1:
 		document = append(document, bson.E{Key: "payment", Value: bson.D{{Key: "method", Value: "card"},
-			{Key: "token", Value: o.hex(32)}, {Key: "captured", Value: true}}})
+			{Key: "token", Value: o.text(60)}, {Key: "captured", Value: true}}})
 	case 2:
 		document = append(document, bson.E{Key: "shipment", Value: bson.D{{Key: "carrier", Value: "correos"},
-			{Key: "tracking", Value: o.hex(20)}, {Key: "weight", Value: o.random.Float64() * 10}}})
+			{Key: "tracking", Value: o.text(40)}, {Key: "weight", Value: o.random.Float64() * 10}}})
 	case 3:
 		document = append(document, bson.E{Key: "coupon", Value: nil}, bson.E{Key: "tags", Value: bson.A{"web", pick(o, cities)}},
-			bson.E{Key: "revision", Value: int64(o.random.IntN(9))})
+			bson.E{Key: "revision", Value: int64(o.random.IntN(9))}, bson.E{Key: "note", Value: o.text(40)})
 	}
 	raw, err := bson.Marshal(document)
 	if err != nil {

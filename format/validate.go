@@ -1,10 +1,9 @@
 package format
 
 import (
-	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -17,125 +16,169 @@ const MaxDepth = 256
 // not look at text encodings, repeated keys or the order of array indexes: a server stores those, so pitr keeps them.
 // After it no length in the document points outside of it.
 func ValidateDocument(document []byte) error {
-	size, err := validateAt(document, 0)
+	size, err := validateFirst(document)
 	if err == nil && size != len(document) {
 		err = fmt.Errorf("a document of %d bytes says it has %d", len(document), size)
 	}
 	return err
 }
 
-// validateAt checks the document at the start of data and gives its size.
-func validateAt(data []byte, depth int) (int, error) {
+// validateFirst checks the document at the start of data and gives its size.
+func validateFirst(data []byte) (int, error) {
+	size := documentAt(data, 0, len(data))
+	if size < 0 {
+		return 0, errTooShort
+	}
+	w := walker{data: data}
+	if w.document(0, size, 0); w.fault != nil {
+		return 0, w.fault
+	}
+	return size, nil
+}
+
+// The faults of a document.
+var (
+	errTooShort = errors.New("a document's length does not fit where it stands")
+	errTooDeep  = fmt.Errorf("a document nested deeper than %d levels", MaxDepth)
+	errName     = errors.New("a field name without an end")
+	errValue    = errors.New("a value ends outside of its document, or without its end")
+	errType     = errors.New("a value of an unknown type")
+)
+
+// walker goes through a document once. It is on the path of every byte that is stored or read, so it calls nothing that
+// it does not have to.
+type walker struct {
+	data  []byte
+	fault error
+}
+
+// fixedSize holds one more than the size of values that always have the same one, by type; 0 stands for all other types.
+var fixedSize = [256]uint8{
+	bson.TypeDouble: 9, bson.TypeObjectID: 13, bson.TypeBoolean: 2, bson.TypeDateTime: 9, bson.TypeInt32: 5,
+	bson.TypeTimestamp: 9, bson.TypeInt64: 9, bson.TypeDecimal128: 17,
+	bson.TypeNull: 1, bson.TypeUndefined: 1, bson.TypeMinKey: 1, bson.TypeMaxKey: 1,
+}
+
+// documentAt gives the size of the document at a place, -1 where its length or its last byte does not fit.
+func documentAt(data []byte, at, end int) int {
+	if end-at < 5 {
+		return -1
+	}
+	size := int(int32(binary.LittleEndian.Uint32(data[at:]))) //nolint:gosec // the sign is wanted: lengths are signed
+	if size < 5 || size > end-at || data[at+size-1] != 0 {
+		return -1
+	}
+	return size
+}
+
+// document walks the elements of a document whose outline documentAt found sound.
+func (w *walker) document(at, size, depth int) {
 	if depth > MaxDepth {
-		return 0, fmt.Errorf("a document nested deeper than %d levels", MaxDepth)
+		w.fault = errTooDeep
+		return
 	}
-	if len(data) < 5 {
-		return 0, fmt.Errorf("%d bytes where a document begins", len(data))
-	}
-	size := int(int32(binary.LittleEndian.Uint32(data))) //nolint:gosec // the sign is wanted: lengths are signed
-	if size < 5 || size > len(data) || data[size-1] != 0 {
-		return 0, fmt.Errorf("a document says it has %d bytes, %d are there", size, len(data))
-	}
-	for at := 4; at < size-1; {
-		kind := bson.Type(data[at])
-		key := bytes.IndexByte(data[at+1:size-1], 0)
-		if key < 0 {
-			return 0, fmt.Errorf("a field name without an end at byte %d", at)
+	data, end := w.data, at+size-1
+	for at += 4; at < end; {
+		kind := data[at]
+		// The last byte of the document is 0, so the scan ends there at the latest.
+		for at++; data[at] != 0; at++ {
 		}
-		at += 1 + key + 1
-		length, err := valueSize(kind, data[at:size-1], depth)
-		if err != nil {
-			return 0, err
+		at++
+		if at > end {
+			w.fault = errName
+			return
+		}
+		length := int(fixedSize[kind]) - 1
+		if length < 0 {
+			if length = w.value(bson.Type(kind), at, end, depth); w.fault != nil {
+				return
+			}
+		}
+		if length > end-at {
+			w.fault = errValue
+			return
 		}
 		at += length
 	}
-	return size, nil
 }
 
-// fixedSize holds the sizes of values that always have the same one; 0 stands for every other type.
-var fixedSize = [256]uint8{
-	bson.TypeDouble: 8, bson.TypeObjectID: 12, bson.TypeBoolean: 1, bson.TypeDateTime: 8, bson.TypeInt32: 4,
-	bson.TypeTimestamp: 8, bson.TypeInt64: 8, bson.TypeDecimal128: 16,
-}
-
-// valueSize gives the size of the value at the start of data, at most len(data).
-func valueSize(kind bson.Type, data []byte, depth int) (int, error) {
-	size := int(fixedSize[kind])
-	if size == 0 {
-		var err error
-		if size, err = variableSize(kind, data, depth); err != nil {
-			return 0, err
-		}
-	}
-	if size > len(data) {
-		return 0, fmt.Errorf("a value of type %s ends outside of its document", kind)
-	}
-	return size, nil
-}
-
-func variableSize(kind bson.Type, data []byte, depth int) (int, error) {
+// value checks a value of variable size, which may go up to end, and gives its size.
+func (w *walker) value(kind bson.Type, at, end, depth int) int {
 	switch kind {
-	case bson.TypeNull, bson.TypeUndefined, bson.TypeMinKey, bson.TypeMaxKey:
-		return 0, nil
-	case bson.TypeEmbeddedDocument, bson.TypeArray:
-		return validateAt(data, depth+1)
 	case bson.TypeString, bson.TypeSymbol, bson.TypeJavaScript:
-		return stringSize(data)
-	case bson.TypeBinary:
-		length, err := prefix(data, 0)
-		return 4 + 1 + length, err
-	case bson.TypeDBPointer:
-		size, err := stringSize(data)
-		return size + 12, err
-	case bson.TypeRegex:
-		pattern := bytes.IndexByte(data, 0)
-		options := bytes.IndexByte(data[pattern+1:], 0)
-		if pattern < 0 || options < 0 {
-			return 0, fmt.Errorf("a regular expression without an end")
+		return w.text(at, end)
+	case bson.TypeEmbeddedDocument, bson.TypeArray:
+		size := documentAt(w.data, at, end)
+		if size < 0 {
+			w.fault = errTooShort
+			return 0
 		}
-		return pattern + 1 + options + 1, nil
+		w.document(at, size, depth+1)
+		return size
+	case bson.TypeBinary:
+		return 5 + w.length(at, end, 0)
+	case bson.TypeDBPointer:
+		return w.text(at, end) + 12
+	case bson.TypeRegex:
+		return w.expression(at, end)
 	case bson.TypeCodeWithScope:
-		return scopeSize(data, depth)
+		return w.scope(at, end, depth)
 	}
-	return 0, fmt.Errorf("a value of unknown type 0x%02x", byte(kind))
+	w.fault = errType
+	return 0
 }
 
-// prefix reads a length of at least smallest. What it leads may still be longer than the data.
-func prefix(data []byte, smallest int32) (int, error) {
-	if len(data) < 4 {
-		return 0, fmt.Errorf("a length without its bytes")
+// length reads a length of at least smallest. What it leads may still be longer than the document.
+func (w *walker) length(at, end, smallest int) int {
+	if end-at < 4 {
+		w.fault = errValue
+		return 0
 	}
-	length := int32(binary.LittleEndian.Uint32(data)) //nolint:gosec // the sign is wanted: lengths are signed
-	if length < smallest || length > math.MaxInt32-64 {
-		return 0, fmt.Errorf("a length of %d", length)
+	length := int(int32(binary.LittleEndian.Uint32(w.data[at:]))) //nolint:gosec // the sign is wanted: lengths are signed
+	if length < smallest {
+		w.fault = errValue
+		return 0
 	}
-	return int(length), nil
+	return length
 }
 
-func stringSize(data []byte) (int, error) {
-	length, err := prefix(data, 1)
-	if err != nil {
-		return 0, err
+func (w *walker) text(at, end int) int {
+	length := w.length(at, end, 1)
+	if 4+length > end-at || w.data[at+4+length-1] != 0 {
+		w.fault = errValue
 	}
-	if 4+length > len(data) || data[4+length-1] != 0 {
-		return 0, fmt.Errorf("a string of %d bytes without an end", length)
-	}
-	return 4 + length, nil
+	return 4 + length
 }
 
-// scopeSize checks code with scope: its total length, a string, a document.
-func scopeSize(data []byte, depth int) (int, error) {
-	total, err := prefix(data, 4+5+5)
-	if err != nil || total > len(data) {
-		return 0, fmt.Errorf("code with a scope ends outside of its document")
+// expression gives the size of two texts, each with an end.
+func (w *walker) expression(at, end int) int {
+	start := at
+	for range 2 {
+		for at < end && w.data[at] != 0 {
+			at++
+		}
+		at++
 	}
-	code, err := stringSize(data[4:total])
-	if err != nil {
-		return 0, err
+	return at - start
+}
+
+// scope checks code with scope: its total length, a string, a document.
+func (w *walker) scope(at, end, depth int) int {
+	total := w.length(at, end, 4+5+5)
+	if w.fault != nil || total > end-at {
+		w.fault = errValue
+		return 0
 	}
-	scope, err := validateAt(data[4+code:total], depth+1)
-	if err == nil && 4+code+scope != total {
-		err = fmt.Errorf("code with a scope of another length")
+	end = at + total
+	at += 4
+	if at += w.text(at, end); w.fault != nil {
+		return 0
 	}
-	return total, err
+	size := documentAt(w.data, at, end)
+	if size != end-at {
+		w.fault = errValue
+		return 0
+	}
+	w.document(at, size, depth+1)
+	return total
 }
