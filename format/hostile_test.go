@@ -121,7 +121,8 @@ func TestHostileDirectoriesAreRefused(t *testing.T) {
 	} {
 		f := honest(t, good, len(documents), 1)
 		change(&f)
-		if err := readContainer(format.Expect{Name: chunkName(t)}, f.seal(t, good)); pitr.KindOf(err) != pitr.KindCorrupt {
+		_, err := format.OpenContainer(f.seal(t, good), format.Expect{Name: chunkName(t)})
+		if pitr.KindOf(err) != pitr.KindCorrupt {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -166,6 +167,7 @@ func TestHostileDocumentsAreRefused(t *testing.T) {
 		"an array of length 1": element(4, 1, 0, 0, 0, 0), "a regular expression without options": element(11, 'a', 0, 'b'),
 		"a regular expression without an end": element(11, 'a'), "code with scope 0": element(15, 0, 0, 0, 0),
 		"code with a scope too short": element(15, 14, 0, 0, 0, 1, 0, 0, 0, 0, 6, 0, 0, 0, 0),
+		"code with bytes behind":      element(15, 15, 0, 0, 0, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0),
 		"a short object id":           element(7, 1, 2), "a pointer without an id": element(12, 1, 0, 0, 0, 0),
 		"10,000 levels": nested(10_000), "one level too many": nested(format.MaxDepth + 1),
 	}

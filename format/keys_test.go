@@ -111,6 +111,12 @@ func TestKeysRefuseForeignEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	short := func(_ context.Context, offset, n int64) ([]byte, error) {
+		return sealed.Data[offset : offset+min(n, 9)], nil
+	}
+	if _, err := format.OpenKeys(context.Background(), short, format.Expect{Name: sealed.Name, Size: sealed.Size()}); err == nil {
+		t.Error("a short read is taken for a whole header")
+	}
 	if _, err := keys.Lookup(context.Background(), 7<<61); err == nil {
 		t.Error("a look-up in the wrong partition finds nothing and says so without an error")
 	}

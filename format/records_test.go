@@ -2,6 +2,7 @@ package format_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"reflect"
 	"testing"
 
@@ -170,6 +171,50 @@ func TestSegmentFactsBelongToTheName(t *testing.T) {
 		change(&wrong)
 		if _, err := read(wrong); pitr.KindOf(err) != pitr.KindCorrupt {
 			t.Errorf("facts with another %s give %v", what, err)
+		}
+	}
+}
+
+// case I13
+func TestChunkFactsCountTheirDocuments(t *testing.T) {
+	w, err := format.NewWriter(format.WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum format.ContentSum
+	for i, document := range newOrders(4).take(20) {
+		sum.Add(document)
+		if _, err := w.Append(i/10, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	honest := format.ChunkFacts{Fuzzy: pitr.Window{After: 5, Through: 9}, Stored: sum}
+	more, longer := honest, honest
+	more.Stored.Documents++
+	longer.Stored.Bytes++
+	twice := append(append(bytes.Clone(honest.BSON()[:len(honest.BSON())-1]), honest.BSON()[4:]...), 0)[:2*len(honest.BSON())-5]
+	binary.LittleEndian.PutUint32(twice, uint32(len(twice)))
+	for what, facts := range map[string]bson.Raw{"honest": honest.BSON(), "more": more.BSON(), "longer": longer.BSON(), "twice": twice, "none": nil} {
+		w.Reset()
+		for i, document := range newOrders(4).take(20) {
+			if _, err := w.Append(i/10, document); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sealed, err := w.Finish(chunkName(t), facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		container, err := format.OpenContainer(sealed.Data, format.Expect{Name: sealed.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := container.ChunkFacts()
+		if what == "honest" && (err != nil || back != honest) {
+			t.Errorf("facts read back as %+v, %v", back, err)
+		}
+		if what != "honest" && pitr.KindOf(err) != pitr.KindCorrupt {
+			t.Errorf("facts that count %s: %v", what, err)
 		}
 	}
 }

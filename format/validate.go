@@ -40,8 +40,7 @@ func validateFirst(data []byte) (int, error) {
 var (
 	errTooShort = errors.New("a document's length does not fit where it stands")
 	errTooDeep  = fmt.Errorf("a document nested deeper than %d levels", MaxDepth)
-	errName     = errors.New("a field name without an end")
-	errValue    = errors.New("a value ends outside of its document, or without its end")
+	errValue    = errors.New("a field name or a value ends outside of its document, or without its end")
 	errType     = errors.New("a value of an unknown type")
 )
 
@@ -80,14 +79,11 @@ func (w *walker) document(at, size, depth int) {
 	data, end := w.data, at+size-1
 	for at += 4; at < end; {
 		kind := data[at]
-		// The last byte of the document is 0, so the scan ends there at the latest.
+		// The last byte of the document is 0, so the scan ends there at the latest. A name that does leaves less room
+		// than a value of no bytes needs, which is found below.
 		for at++; data[at] != 0; at++ {
 		}
 		at++
-		if at > end {
-			w.fault = errName
-			return
-		}
 		length := int(fixedSize[kind]) - 1
 		if length < 0 {
 			if length = w.value(bson.Type(kind), at, end, depth); w.fault != nil {
