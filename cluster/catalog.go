@@ -172,7 +172,7 @@ func (c *Client) indexes(ctx context.Context, collection pitr.Collection) ([]bso
 
 // listIndexes asks in the way in which this line of the server tells indexes that are being built from built ones.
 func (c *Client) listIndexes(collection pitr.Collection) bson.D {
-	command := bson.D{{Key: "listIndexes", Value: collectionKey(collection)}}
+	command := bson.D{{Key: "listIndexes", Value: c.collectionKey(collection)}}
 	switch {
 	case c.server.Ability != pitr.AbilityFull:
 	case c.version.atLeast(7, 1):

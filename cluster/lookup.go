@@ -63,7 +63,7 @@ func keyParts(keys []pitr.Key) iter.Seq[[]pitr.Key] {
 
 // findByKeys gives the documents that the server finds by these keys, by the collection's own collation.
 func (c *Client) findByKeys(ctx context.Context, r pitr.Range, keys []pitr.Key) ([]bson.Raw, error) {
-	command := bson.D{{Key: "find", Value: collectionKey(r.Collection)},
+	command := bson.D{{Key: "find", Value: c.collectionKey(r.Collection)},
 		{Key: "filter", Value: bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: idsOf(keys)}}}}},
 		{Key: "batchSize", Value: hugeBatch}}
 	if concern := c.readConcern(r); concern != nil {

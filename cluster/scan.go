@@ -163,7 +163,7 @@ func (s *scanning) serve(ctx context.Context, yield func(pitr.Batch, error) bool
 
 // findCommand builds the natural scan of a range. Resume tokens are asked for where the server is known to have them.
 func (c *Client) findCommand(r pitr.Range) bson.D {
-	command := bson.D{{Key: "find", Value: collectionKey(r.Collection)}, {Key: "batchSize", Value: hugeBatch},
+	command := bson.D{{Key: "find", Value: c.collectionKey(r.Collection)}, {Key: "batchSize", Value: hugeBatch},
 		{Key: "hint", Value: bson.D{{Key: "$natural", Value: 1}}}}
 	if c.hasResume() {
 		command = append(command, bson.E{Key: "$_requestResumeToken", Value: true})
@@ -193,9 +193,10 @@ func (c *Client) readConcern(r pitr.Range) bson.D {
 	return bson.D{{Key: "level", Value: "majority"}}
 }
 
-// collectionKey names a collection to the server: by UUID where it has one.
-func collectionKey(collection pitr.Collection) any {
-	if collection.UUID.IsZero() {
+// collectionKey names a collection to the server: by UUID where it has one. Servers that only look like MongoDB list UUIDs
+// and do not find by them.
+func (c *Client) collectionKey(collection pitr.Collection) any {
+	if collection.UUID.IsZero() || c.server.Ability != pitr.AbilityFull {
 		return collection.NS.Collection
 	}
 	return collection.UUID.Binary()

@@ -118,7 +118,7 @@ func (f *fake) OldestOpenTransaction(context.Context, pitr.Timestamp) (pitr.OpTi
 
 // archive writes no-op entries, one for each tick of the fake's clock, as an archiver would.
 type archive struct {
-	t          *testing.T
+	t          testing.TB
 	repository *catalog.Repository
 	branch     format.ID
 	last       pitr.Timestamp
@@ -214,7 +214,7 @@ func newFake() *fake {
 	return f
 }
 
-func newRepository(t *testing.T, store storage.Store) *catalog.Repository {
+func newRepository(t testing.TB, store storage.Store) *catalog.Repository {
 	t.Helper()
 	repository, err := catalog.Create(t.Context(), store, catalog.CreateOptions{ClusterName: "test"})
 	if err != nil {
@@ -223,7 +223,7 @@ func newRepository(t *testing.T, store storage.Store) *catalog.Repository {
 	return repository
 }
 
-func optionsFor(t *testing.T, repository *catalog.Repository) snapshot.Options {
+func optionsFor(t testing.TB, repository *catalog.Repository) snapshot.Options {
 	return snapshot.Options{Archive: &archive{t: t, repository: repository}, Reason: format.ReasonManual,
 		Operator: "me@here", Version: "test", WorkFolder: t.TempDir(),
 		Lease: catalog.LeaseOptions{Holder: "me@here", Host: "here", Process: 1}}
