@@ -57,6 +57,20 @@ func (n Namespace) IsSystem() bool {
 	return strings.HasPrefix(n.Collection, "system.")
 }
 
+// KnownAs gives the name under which people know the documents of a collection: that of the time-series collection for its
+// buckets, that of the encrypted collection for its side collections (enxcol_.<name>.esc). A scope chooses by this name.
+func (n Namespace) KnownAs() Namespace {
+	if name, found := strings.CutPrefix(n.Collection, "system.buckets."); found {
+		return Namespace{DB: n.DB, Collection: name}
+	}
+	if name, found := strings.CutPrefix(n.Collection, "enxcol_."); found {
+		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+			return Namespace{DB: n.DB, Collection: name[:dot]}
+		}
+	}
+	return n
+}
+
 // Scope chooses namespaces. The zero value is everything that belongs to users; system namespaces are never in a scope.
 // An element is a whole namespace ("shop.orders") or a whole database ("shop").
 type Scope struct {

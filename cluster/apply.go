@@ -100,7 +100,7 @@ func (p *Primary) sameCollection(ctx context.Context, op string, step pitr.Catal
 		return nil
 	}
 	ns := step.Target()
-	listed, err := p.asked().collections(ctx, ns.DB, pitr.Scope{Only: []string{seenAs(ns).String()}})
+	listed, err := p.asked().collections(ctx, ns.DB, pitr.Scope{Only: []string{ns.KnownAs().String()}})
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,6 @@ import (
 // listingWorkers is how many collections are asked for their indexes at once.
 const listingWorkers = 4
 
-// bucketPrefix begins the name of the collection that holds the documents of a time-series collection.
-const bucketPrefix = "system.buckets."
-
 // Listing gives the collections of a scope with UUID, type, options and indexes, in the order of their names. Views and
 // time-series collections are listed beside the collections that hold their documents; the scope chooses bucket and
 // encryption side collections by the name that people see. An index that is still being built is left out. The listing is
@@ -97,7 +94,7 @@ func (c *Client) collections(ctx context.Context, db string, scope pitr.Scope) (
 		if err != nil {
 			return nil, wrongReply(op, entry, err)
 		}
-		if !collection.NS.IsSystem() && scope.Contains(seenAs(collection.NS)) {
+		if !collection.NS.IsSystem() && scope.Contains(collection.NS.KnownAs()) {
 			listed = append(listed, collection)
 		}
 	}
@@ -130,20 +127,6 @@ func readCollection(db string, entry bson.Raw) (pitr.Collection, error) {
 		}
 	}
 	return collection, nil
-}
-
-// seenAs gives the name under which people know the documents of a collection: that of the time-series collection for
-// its buckets, that of the encrypted collection for its side collections (enxcol_.<name>.esc).
-func seenAs(ns pitr.Namespace) pitr.Namespace {
-	if name, found := strings.CutPrefix(ns.Collection, bucketPrefix); found {
-		return pitr.Namespace{DB: ns.DB, Collection: name}
-	}
-	if name, found := strings.CutPrefix(ns.Collection, "enxcol_."); found {
-		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
-			return pitr.Namespace{DB: ns.DB, Collection: name[:dot]}
-		}
-	}
-	return ns
 }
 
 // indexes gives the complete specs of the indexes that are built, none for a collection that is gone.

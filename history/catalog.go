@@ -120,7 +120,7 @@ func (s *State) rename(uuid pitr.UUID, command oplog.Rename) error {
 	switch {
 	case c == nil && s.converging && uuid.IsZero():
 		return nil
-	case c == nil && !uuid.IsZero() && (s.converging || !s.options.Scope.Contains(command.From)):
+	case c == nil && !uuid.IsZero() && (s.converging || !s.inScope(command.From)):
 		// Either it is gone before anybody listed it, or it was outside the scope: its documents are not known.
 		s.collections[uuid] = &collection{ns: command.To, uuid: uuid, stranger: true}
 		return nil
@@ -248,7 +248,7 @@ func (s *State) dropViews(db string) {
 func (s *State) Collections() ([]pitr.Collection, error) {
 	var list []pitr.Collection
 	for _, c := range s.collections {
-		if !s.options.Scope.Contains(c.ns) {
+		if !s.inScope(c.ns) {
 			continue
 		}
 		if c.stranger {
@@ -257,7 +257,7 @@ func (s *State) Collections() ([]pitr.Collection, error) {
 		list = append(list, c.listed())
 	}
 	for ns, v := range s.views {
-		if s.options.Scope.Contains(ns) {
+		if s.inScope(ns) {
 			list = append(list, s.listedView(ns, v))
 		}
 	}

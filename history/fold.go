@@ -23,6 +23,20 @@ type StateOptions struct {
 	Partial Completeness
 	// MaxBytes bounds the memory for documents; zero is no bound.
 	MaxBytes int64
+	// Keep chooses the documents that the state keeps, by collection and equality form of the key; nil keeps all. The
+	// catalog is always followed.
+	Keep func(pitr.UUID, string) bool
+	// Watch, where it is set, hears of each operation on a document of a known collection, before it is brought to bear.
+	Watch func(Touch)
+}
+
+// Touch is one operation on one document, as a state meets it. Op and Group are good for the call only.
+type Touch struct {
+	UUID  pitr.UUID
+	NS    pitr.Namespace
+	Key   pitr.Key
+	Op    *oplog.Op
+	Group *oplog.Committed
 }
 
 // Completeness says how much of a base a state holds.
@@ -114,7 +128,7 @@ func (s *State) Apply(group oplog.Committed) error {
 		s.tally.Ops += int64(len(group.Ops))
 	}
 	for i := range group.Ops {
-		if err := s.applyOp(&group.Ops[i]); err != nil {
+		if err := s.applyOp(&group, &group.Ops[i]); err != nil {
 			return fmt.Errorf("fold the entry at %s: %w", group.OpTime, err)
 		}
 	}
@@ -127,7 +141,7 @@ func (s *State) Tally() Tally { return s.tally }
 // Bytes gives the memory that documents and keys take, roughly.
 func (s *State) Bytes() int64 { return s.bytes }
 
-func (s *State) applyOp(o *oplog.Op) error {
+func (s *State) applyOp(group *oplog.Committed, o *oplog.Op) error {
 	switch verdict, reason := o.Verdict(); {
 	case verdict == oplog.Skipped:
 		return nil
@@ -151,13 +165,21 @@ func (s *State) applyOp(o *oplog.Op) error {
 	if err != nil {
 		return err
 	}
+	if s.options.Watch != nil {
+		s.options.Watch(Touch{UUID: c.uuid, NS: c.ns, Key: key, Op: o, Group: group})
+	}
+	if s.options.Keep != nil && !s.options.Keep(c.uuid, key.Equal()) {
+		return nil
+	}
 	return s.applyDocument(c, o, key.Equal())
 }
 
 // concerns reports whether a refused operation stands in the way: those on the server's own collections always do.
 func (s *State) concerns(ns pitr.Namespace) bool {
-	return ns.Collection == "" || ns.IsSystem() || s.options.Scope.Contains(ns)
+	return ns.Collection == "" || ns.IsSystem() || s.inScope(ns)
 }
+
+func (s *State) inScope(ns pitr.Namespace) bool { return s.options.Scope.Contains(ns.KnownAs()) }
 
 // find gives the collection that an operation is about, by UUID; operations that very old users applied have none.
 func (s *State) find(o *oplog.Op) *collection {
@@ -179,7 +201,7 @@ func (s *State) named(ns pitr.Namespace) *collection {
 // unknown decides about an operation on a collection that is not there. Collections that were gone before the catalog was
 // listed are passed over, and so is what lies outside the scope.
 func (s *State) unknown(o *oplog.Op, c *collection) error {
-	if c != nil || s.converging || o.NS.IsSystem() || !s.options.Scope.Contains(o.NS) {
+	if c != nil || s.converging || o.NS.IsSystem() || !s.inScope(o.NS) {
 		return nil
 	}
 	return mismatch("an operation %q on %s, whose UUID %s neither the base nor an entry made", o.Kind, o.NS, o.UUID)

@@ -107,6 +107,20 @@ func (a *Assembler) Torsos() []Chain {
 	return a.torsos
 }
 
+// Clone gives an assembler that goes on from the same place by itself.
+func (a *Assembler) Clone() *Assembler {
+	clone := &Assembler{MaxOpen: a.MaxOpen, Base: a.Base, bytes: a.bytes, torsos: slices.Clone(a.torsos)}
+	for last, each := range a.open {
+		if clone.open == nil {
+			clone.open = make(map[pitr.OpTime]*chain, len(a.open))
+		}
+		copied := *each
+		copied.batches = slices.Clone(each.batches)
+		clone.open[last] = &copied
+	}
+	return clone
+}
+
 func (e *Entry) group(ops []Op) Committed {
 	return Committed{At: e.OpTime.TS, OpTime: e.OpTime, First: e.OpTime, Wall: e.Wall, Session: e.Session, Ops: ops}
 }
