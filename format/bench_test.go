@@ -2,6 +2,8 @@ package format_test
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -109,6 +111,48 @@ func BenchmarkValidate(b *testing.B) {
 			if err := format.ValidateDocument(document); err != nil {
 				b.Fatal(err)
 			}
+		}
+	}
+}
+
+func BenchmarkKeysLookup(b *testing.B) {
+	sealed := sealKeys(b, 0, 800_000)
+	source := &counted{data: sealed.Data}
+	keys, err := format.OpenKeys(context.Background(), source.read, format.Expect{Name: sealed.Name, Size: sealed.Size()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	source.bytes = 0
+	lookups := 0
+	for key := uint64(0); b.Loop(); key += 0x9e3779b97f4a7c15 {
+		if _, err := keys.Lookup(context.Background(), key); err != nil {
+			b.Fatal(err)
+		}
+		lookups++
+	}
+	b.ReportMetric(float64(source.bytes)/float64(lookups), "read/op")
+}
+
+func BenchmarkKeysSeal(b *testing.B) {
+	entries := keyEntries(rand.New(rand.NewPCG(1, 2)), 0, 0, 800_000)
+	for b.Loop() {
+		if _, err := format.SealKeys(keysName(b, 0), 0, slices.Clone(entries)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkContentSum(b *testing.B) {
+	documents := newOrders(1).take(4000)
+	total := 0
+	for _, document := range documents {
+		total += len(document)
+	}
+	b.SetBytes(int64(total))
+	var sum format.ContentSum
+	for b.Loop() {
+		for _, document := range documents {
+			sum.Add(document)
 		}
 	}
 }

@@ -152,6 +152,9 @@ func (w *Writer) Finish(name Name, facts bson.Raw) (Sealed, error) {
 	if len(facts) > maxDirectory/2 {
 		return Sealed{}, pitr.Errorf(pitr.KindLimit, "finish "+name.text, "", "facts of %d bytes", len(facts))
 	}
+	if err := ValidateDocument(facts); facts != nil && err != nil {
+		return Sealed{}, pitr.Errorf(pitr.KindUnexpected, "finish "+name.text, "", "the facts: %w", err)
+	}
 	sealed := Sealed{Name: name, Documents: w.documents, Raw: w.rawTotal}
 	sealed.Data, sealed.Directory = appendDirectory(w.object, name, w.frames, facts)
 	if len(sealed.Data) > MaxObject {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -188,11 +189,16 @@ func (f *fields) collection() pitr.Collection {
 	return c
 }
 
-// counts appends a document of numbers in the order of their names.
+// counts appends a document of numbers in the order of their names. A zero byte, which a field's name cannot hold but a
+// namespace in a strange entry could, is shown as U+FFFD.
 func (b *builder) counts(key string, counts map[string]int64) {
+	shown := make(map[string]int64, len(counts))
+	for name, count := range counts {
+		shown[strings.ReplaceAll(name, "\x00", "\uFFFD")] += count
+	}
 	b.begin(bson.TypeEmbeddedDocument, key)
-	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		b.int64(name, counts[name])
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		b.int64(name, shown[name])
 	}
 	b.end()
 }

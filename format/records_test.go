@@ -159,6 +159,11 @@ func TestSegmentFactsBelongToTheName(t *testing.T) {
 	if back, err := read(facts); err != nil || !reflect.DeepEqual(facts, back) {
 		t.Errorf("facts read back as %+v, %v", back, err)
 	}
+	strange := facts
+	strange.Unknown = map[string]int64{"x a\x00b": 1, "x a\uFFFDb": 2}
+	if back, err := read(strange); err != nil || back.Unknown["x a\uFFFDb"] != 3 {
+		t.Errorf("a namespace with a zero byte gives %v, %v", back.Unknown, err)
+	}
 	for what, change := range map[string]func(*format.SegmentFacts){
 		"branch": func(f *format.SegmentFacts) { f.Branch = otherID },
 		"after":  func(f *format.SegmentFacts) { f.Window.After++ },
