@@ -15,10 +15,12 @@ import (
 // initiate writes what a set has right after its first election.
 func (s *Server) initiate() error {
 	return s.store.Update(func() error {
-		for _, text := range []string{"initiating set", "new primary"} {
-			if err := s.message(text); err != nil {
-				return err
-			}
+		if err := s.message("initiating set"); err != nil {
+			return err
+		}
+		s.store.Elect()
+		if err := s.message("new primary"); err != nil {
+			return err
 		}
 		for _, one := range []struct {
 			ns     string

@@ -30,11 +30,13 @@ const (
 	QueryPlanKilled           int32 = 175
 	KeyNotFound               int32 = 211
 	TransactionTooOld         int32 = 225
+	NotImplemented            int32 = 238
 	SnapshotTooOld            int32 = 239
 	SnapshotUnavailable       int32 = 246
 	NoSuchTransaction         int32 = 251
 	NotSupportedInTransaction int32 = 263
 	NotWritablePrimary        int32 = 10107
+	DuplicateKey              int32 = 11000
 )
 
 // Failure is an error with what a failed reply says beside code and message.
@@ -69,9 +71,28 @@ func FailureOf(err error) *Failure {
 	}
 	var e *mql.Error
 	if errors.As(err, &e) {
-		return &Failure{Code: e.Code, Message: e.Message}
+		return &Failure{Code: e.Code, Message: e.Message, Extra: extra(e)}
 	}
 	return &Failure{Code: 1, Message: err.Error()}
+}
+
+// extra is what a reply shows of an error beside code and message: keyPattern and keyValue of a duplicate key, or errInfo.
+func extra(e *mql.Error) bson.D {
+	if e.Info == nil {
+		return nil
+	}
+	if e.Code != DuplicateKey {
+		return bson.D{{Key: "errInfo", Value: e.Info}}
+	}
+	elements, err := e.Info.Elements()
+	if err != nil {
+		return nil
+	}
+	var d bson.D
+	for _, one := range elements {
+		d = append(d, bson.E{Key: one.Key(), Value: one.Value()})
+	}
+	return d
 }
 
 // typeNames are the server's names of BSON types.

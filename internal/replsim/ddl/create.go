@@ -121,7 +121,7 @@ func option(name string, v bson.RawValue) (any, error) {
 			return nil, nil
 		}
 	case "validator":
-		if _, err := mql.Compile(document(v)); err != nil {
+		if _, err := mql.Compile(document(v)); err != nil && command.FailureOf(err).Code != command.NotImplemented {
 			return nil, err
 		}
 	}

@@ -318,11 +318,7 @@ func cause(err error) bson.Raw {
 	d := bson.D{
 		{Key: "ok", Value: false}, {Key: "code", Value: f.Code}, {Key: "codeName", Value: f.CodeName()}, {Key: "errmsg", Value: f.Message},
 	}
-	var duplicate *store.DuplicateKey
-	if errors.As(err, &duplicate) {
-		d = append(d, bson.E{Key: "keyPattern", Value: duplicate.Pattern}, bson.E{Key: "keyValue", Value: duplicate.Value})
-	}
-	return marshal(d)
+	return marshal(append(d, f.Extra...))
 }
 
 func (k *Catalog) buildFailure(err error, c *store.Collection, job *indexing) error {
@@ -331,10 +327,6 @@ func (k *Catalog) buildFailure(err error, c *store.Collection, job *indexing) er
 	}
 	f := command.FailureOf(err)
 	f.Message = "Index build failed: " + job.build.String() + ": Collection " + c.NS + " ( " + c.UUID.String() + " ) :: caused by :: " + f.Message
-	var duplicate *store.DuplicateKey
-	if errors.As(err, &duplicate) {
-		f.Extra = bson.D{{Key: "keyPattern", Value: duplicate.Pattern}, {Key: "keyValue", Value: duplicate.Value}}
-	}
 	return f
 }
 
@@ -476,7 +468,7 @@ func chooseIndexes(c *store.Collection, which bson.RawValue) ([]*store.Index, er
 	case bson.TypeString:
 		name := which.StringValue()
 		if name == "*" {
-			return slices.Clone(c.Indexes), nil
+			return c.InDropOrder(), nil
 		}
 		if name == "_id_" {
 			return nil, command.Errorf(command.InvalidOptions, "cannot drop _id index")

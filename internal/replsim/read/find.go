@@ -68,7 +68,7 @@ func (rd *Reads) find(ctx context.Context, r *command.Request, out *command.Repl
 		if view := rd.viewOf(q.ns); view != nil {
 			return rd.findInView(ctx, q, b, out)
 		}
-		return rd.answer(ctx, out, &cursor{ns: q.ns, source: &fixed{}}, b, "firstBatch")
+		return rd.answerList(ctx, out, &cursor{ns: q.ns, source: &fixed{}}, b)
 	}
 	if r.Unit != nil && q.collection != nil {
 		if err := CheckSnapshot(r.Unit, q.collection); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -179,6 +180,7 @@ func (u *Unit) ModifyIndex(c *Collection, x *Index, spec, o, o2 bson.Raw) error 
 	}
 	old := x.Spec
 	x.Spec = slices.Clone(spec)
+	x.modified = u.s.serial()
 	x.setUnique()
 	op, err := u.Command(DB(c.NS), c.UUID, o, o2)
 	u.changes = append(u.changes, change{
@@ -189,6 +191,11 @@ func (u *Unit) ModifyIndex(c *Collection, x *Index, spec, o, o2 bson.Raw) error 
 		},
 	})
 	return err
+}
+
+// InDropOrder gives the indexes as the server drops them all: those whose options never changed first.
+func (c *Collection) InDropOrder() []*Index {
+	return slices.SortedStableFunc(slices.Values(c.Indexes), func(a, b *Index) int { return cmp.Compare(a.modified, b.modified) })
 }
 
 // Repeated gives the ids of documents that share a key of an index, in natural order: what a conversion to unique reports.

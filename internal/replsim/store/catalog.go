@@ -101,8 +101,12 @@ func (c *Collection) setOptions(options bson.Raw) error {
 	if len(validator) <= len(emptyDocument) {
 		return nil
 	}
-	var err error
-	c.Validator, err = mql.Compile(validator)
+	compiled, err := mql.Compile(validator)
+	var refused *mql.Error
+	if errors.As(err, &refused) && refused.Code == notImplemented {
+		return nil // such a validator is stored and shown, and refuses nothing
+	}
+	c.Validator = compiled
 	return err
 }
 

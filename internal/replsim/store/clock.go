@@ -45,6 +45,9 @@ func (s *Store) Majority() pitr.OpTime {
 // Term is the election term.
 func (s *Store) Term() int64 { return s.term }
 
+// Elect begins the next term. It is called inside Update.
+func (s *Store) Elect() { s.term = max(s.term, 0) + 1 }
+
 // HoldMajority stops the majority point where it is; ReleaseMajority lets it catch up.
 func (s *Store) HoldMajority() {
 	s.mu.Lock()

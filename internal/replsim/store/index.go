@@ -25,6 +25,8 @@ type Index struct {
 	tree   *btree.BTreeG[*indexEntry]
 	// ready is when the index came into being; zero while it is built.
 	ready pitr.Timestamp
+	// modified orders indexes by their newest change of options: the server drops them in that order.
+	modified int64
 }
 
 // indexEntry is one key of one record from the time it was added to the time it was removed.
@@ -114,7 +116,7 @@ func (x *Index) check(u *Unit, c *Collection, r *Record, key mql.IndexKey) error
 		case e.adder != nil && e.adder != u, e.remover != nil && e.remover != u:
 			err = ErrConflict
 		case e.to == 0 && e.remover == nil:
-			err = x.taken(c, key)
+			err = x.keys.Duplicate(c.NS, key)
 			if e.from > u.Moment.TS {
 				err = ErrConflict
 			}
@@ -125,25 +127,6 @@ func (x *Index) check(u *Unit, c *Collection, r *Record, key mql.IndexKey) error
 	})
 	return err
 }
-
-func (x *Index) taken(c *Collection, key mql.IndexKey) error {
-	return &DuplicateKey{
-		Err:     x.keys.Duplicate(c.NS, key),
-		Pattern: document(x.Spec.Lookup("key")), Value: x.keys.KeyValue(key),
-	}
-}
-
-// DuplicateKey is error 11000 with what a reply shows besides code and message.
-type DuplicateKey struct {
-	Err            *mql.Error
-	Pattern, Value bson.Raw
-}
-
-// Error gives the server's message.
-func (d *DuplicateKey) Error() string { return d.Err.Error() }
-
-// Unwrap gives code and message.
-func (d *DuplicateKey) Unwrap() error { return d.Err }
 
 func document(value bson.RawValue) bson.Raw {
 	doc, _ := value.DocumentOK()

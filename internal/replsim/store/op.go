@@ -82,6 +82,9 @@ func (o *Op) innerSize() int {
 	return len(o.O) + len(o.O2) + len(o.NS) + 96
 }
 
+// noTerm is the term before the first election; entries of that time name none.
+const noTerm = -1
+
 // entry builds a complete entry of the oplog.
 func (s *Store) entry(o *Op, session *Session) []byte {
 	dst := make([]byte, 4, len(o.O)+len(o.O2)+len(o.NS)+320)
@@ -91,7 +94,9 @@ func (s *Store) entry(o *Op, session *Session) []byte {
 	}
 	dst = o.appendFields(dst)
 	dst = bsoncore.AppendTimestampElement(dst, "ts", o.TS.Seconds(), o.TS.Ordinal())
-	dst = bsoncore.AppendInt64Element(dst, "t", s.term)
+	if s.term != noTerm {
+		dst = bsoncore.AppendInt64Element(dst, "t", s.term)
+	}
 	dst = bsoncore.AppendInt64Element(dst, "v", 2)
 	dst = bsoncore.AppendDateTimeElement(dst, "wall", s.options.Now().UnixMilli())
 	if session != nil {

@@ -70,13 +70,13 @@ type Store struct {
 	ends    signal
 }
 
-// New makes an empty store in term 1.
+// New makes an empty store before its first election.
 func New(o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the default of the clock that is handed in
 	}
 	if o.NewUUID == nil {
-		o.NewUUID = randomUUID
+		o.NewUUID = RandomUUID
 	}
 	if o.History == 0 {
 		o.History = 5 * time.Minute
@@ -85,13 +85,14 @@ func New(o Options) *Store {
 		o.OplogBytes = 4000 << 20
 	}
 	return &Store{
-		options: o, term: 1, history: o.History,
+		options: o, term: noTerm, history: o.History,
 		names: map[string]*Collection{}, uuids: map[pitr.UUID]*Collection{},
 		open: map[*Unit]struct{}{}, oplog: oplog{limit: o.OplogBytes},
 	}
 }
 
-func randomUUID() pitr.UUID {
+// RandomUUID makes an identity of version 4.
+func RandomUUID() pitr.UUID {
 	var u pitr.UUID
 	_, _ = rand.Read(u[:]) // never fails
 	u[6] = u[6]&0x0f | 0x40

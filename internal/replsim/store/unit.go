@@ -170,7 +170,7 @@ func duplicateID(c *Collection, key string, id bson.RawValue) error {
 		return err
 	}
 	k := mql.IndexKey{Encoded: key, Values: []bson.RawValue{id}}
-	return &DuplicateKey{Err: x.Duplicate(c.NS, k), Pattern: document(plainIDIndex.Lookup("key")), Value: idDocument(id)}
+	return x.Duplicate(c.NS, k)
 }
 
 // Replace gives a document a new state; o is the payload of the entry.

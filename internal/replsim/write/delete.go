@@ -69,10 +69,10 @@ func (t *target) deleteOne(ctx context.Context, i int, doc bson.Raw) (int, error
 		return t.deleteMany(ctx, filter)
 	}
 	removed, err := t.deleteFirst(ctx, filter, store.Note{Statement: statement}, nil)
-	if removed == nil {
+	if err != nil || removed == nil {
 		return 0, err
 	}
-	return 1, err
+	return 1, nil
 }
 
 // deleteFirst removes the first document that matches and gives it, nil if there is none.

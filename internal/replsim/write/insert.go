@@ -154,14 +154,16 @@ func (t *target) insertOnce(ctx context.Context, group []insertion) error {
 			u.Abort()
 			return t.insertCapped(group)
 		}
+		for i := range group {
+			group[i].doc = stamp(group[i].doc, u)
+		}
 		if u != t.r.Unit {
 			u.Reserve(len(group))
 		}
 		for _, one := range group {
-			doc := stamp(one.doc, u)
-			err := t.validate(c, doc)
+			err := t.validate(c, one.doc)
 			if err == nil {
-				_, err = u.Insert(c, doc, store.Note{Statement: one.statement})
+				_, err = u.Insert(c, one.doc, store.Note{Statement: one.statement})
 			}
 			if err != nil {
 				t.abort(u)

@@ -73,11 +73,7 @@ func (w *Writes) findAndModify(ctx context.Context, r *command.Request, out *com
 }
 
 func (t *target) modifyFailed(err error) error {
-	f := command.FailureOf(t.conflict(err))
-	for _, e := range writeError(failure{err: err})[3:] {
-		f.Extra = append(f.Extra, e)
-	}
-	return f
+	return command.FailureOf(t.conflict(err))
 }
 
 func (t *target) modifyByRemoval(ctx context.Context, out *command.Reply, sort *mql.Sort, statement int32) error {

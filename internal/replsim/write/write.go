@@ -296,14 +296,6 @@ func (t *target) writeErrors(out *command.Reply) {
 func writeError(f failure) bson.D {
 	e := command.FailureOf(f.err)
 	d := bson.D{{Key: "index", Value: int32(f.index)}, {Key: "code", Value: e.Code}, {Key: "errmsg", Value: e.Message}} //nolint:gosec // at most 100,000
-	var known *mql.Error
-	if errors.As(f.err, &known) && known.Info != nil {
-		d = append(d, bson.E{Key: "errInfo", Value: known.Info})
-	}
-	var duplicate *store.DuplicateKey
-	if errors.As(f.err, &duplicate) {
-		d = append(d, bson.E{Key: "keyPattern", Value: duplicate.Pattern}, bson.E{Key: "keyValue", Value: duplicate.Value})
-	}
 	return append(d, e.Extra...)
 }
 
