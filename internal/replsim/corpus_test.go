@@ -1,9 +1,7 @@
 package replsim_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,38 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/internal/recording"
 	"pitr/internal/replsim"
 )
-
-// corpusFolder is where the recordings are; the test is skipped, and says so, where they are missing.
-func corpusFolder(t *testing.T) string {
-	t.Helper()
-	folder := os.Getenv("PITR_CORPUS")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		folder = filepath.Join(root, "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(filepath.Join(folder, "scripts")); err != nil {
-		t.Skipf("SKIPPED: no recordings in %s (set PITR_CORPUS)", folder)
-	}
-	return folder
-}
 
 // step is one line of a script.
 type step struct {
@@ -58,64 +30,15 @@ type step struct {
 
 func readScript(t *testing.T, path string) []step {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	reader, err := zstd.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	lines := bufio.NewReaderSize(reader, 1<<20)
 	var steps []step
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 1 {
-			steps = append(steps, readStep(t, line))
+	for line := range recording.Lines(t, path) {
+		s := step{Note: line.Text(t, "note"), DB: line.Text(t, "db"), Command: line.Document(t, "command"), Reply: line.Document(t, "reply"), N: int32(len(steps) + 1)}
+		if line.Has("entries") {
+			s.Entries = line.Documents(t, "entries")
 		}
-		if err != nil {
-			return steps
-		}
+		steps = append(steps, s)
 	}
-}
-
-func readStep(t *testing.T, line []byte) step {
-	t.Helper()
-	var raw bson.Raw
-	if err := bson.UnmarshalExtJSON(line, true, &raw); err != nil {
-		t.Fatalf("%.200s: %v", line, err)
-	}
-	s := step{Command: exact(t, raw.Lookup("command")), Reply: exact(t, raw.Lookup("reply"))}
-	n, _ := raw.Lookup("n").AsInt64OK()
-	s.N = int32(n)
-	s.Note, _ = raw.Lookup("note").StringValueOK()
-	s.DB, _ = raw.Lookup("db").StringValueOK()
-	if entries, ok := raw.Lookup("entries").ArrayOK(); ok {
-		values, err := entries.Values()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, v := range values {
-			s.Entries = append(s.Entries, exact(t, v))
-		}
-	}
-	return s
-}
-
-// exact undoes the base64 form that the recorder used where Extended JSON does not give the same bytes back.
-func exact(t *testing.T, v bson.RawValue) bson.Raw {
-	t.Helper()
-	doc, _ := v.DocumentOK()
-	if text, ok := doc.Lookup("$raw").StringValueOK(); ok {
-		content, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return content
-	}
-	return doc
+	return steps
 }
 
 // deviation names a step that does not come out as recorded, and why.
@@ -149,12 +72,8 @@ func readDeviations(t *testing.T) map[deviation]string {
 // times, UUIDs, ids and dates by first appearance. What is listed in testdata/deviations.txt may differ; a listed step that
 // comes out right fails, so that the list only shrinks.
 func TestCorpusScripts(t *testing.T) {
-	folder := corpusFolder(t)
 	known := readDeviations(t)
-	scripts, err := filepath.Glob(filepath.Join(folder, "scripts", "*.jsonl.zst"))
-	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts in %s: %v", folder, err)
-	}
+	scripts := recording.Files(t, "scripts/*.jsonl.zst")
 	same, listed := 0, 0
 	for _, path := range scripts {
 		name := strings.TrimSuffix(filepath.Base(path), ".jsonl.zst")
@@ -165,13 +84,13 @@ func TestCorpusScripts(t *testing.T) {
 				reason, isKnown := known[deviation{name, s.N}]
 				switch {
 				case problem == "" && isKnown:
-					t.Errorf("step %d (%s) comes out as recorded now: take it out of deviations.txt (%s)", s.N, s.Note, reason)
+					t.Errorf("%s %d (%s) comes out as recorded now: take it out of deviations.txt (%s)", name, s.N, s.Note, reason)
 				case problem == "":
 					same++
 				case isKnown:
 					listed++
 				default:
-					t.Errorf("step %d (%s): %s", s.N, s.Note, problem)
+					t.Errorf("%s %d (%s): %s", name, s.N, s.Note, problem)
 				}
 			}
 		})

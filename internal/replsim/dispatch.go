@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,7 +19,7 @@ import (
 func (s *Server) dispatch(ctx context.Context, c *connection, m wire.Message, out *command.Reply) error {
 	r, err := s.request(c, m)
 	if err == nil {
-		err = s.run(ctx, c, r, out)
+		err = guarded(func() error { return s.run(ctx, c, r, out) })
 	}
 	if errors.Is(err, errDropped) || ctx.Err() != nil && errors.Is(context.Cause(ctx), errGone) {
 		return errDropped
@@ -31,6 +32,16 @@ func (s *Server) dispatch(ctx context.Context, c *connection, m wire.Message, ou
 	}
 	s.gossip(out)
 	return nil
+}
+
+// guarded turns a panic into an error that its client sees, so that one bad command does not end the whole test binary.
+func guarded(run func() error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = command.Errorf(1, "panic in the simulated server: %v\n%s", reason, debug.Stack())
+		}
+	}()
+	return run()
 }
 
 func writeFailure(out *command.Reply, f *command.Failure) {

@@ -239,31 +239,43 @@ func (k *Catalog) createTimeseries(ctx context.Context, r *command.Request, ns s
 		options = append(options, bson.E{Key: "expireAfterSeconds", Value: expire})
 	}
 	options = append(options, bson.E{Key: "timeseries", Value: series})
+	unpack := bson.D{{Key: "timeField", Value: timeField}}
+	if metaField != "" {
+		unpack = append(unpack, bson.E{Key: "metaField", Value: metaField})
+	}
+	unpack = append(unpack, bson.E{Key: "bucketMaxSpanSeconds", Value: int32(3600)})
 	return k.change(ctx, r, func(u *store.Unit) error {
-		c, err := u.Create(store.NewCollection{NS: buckets, Options: marshal(options)})
-		if err != nil {
+		if err := k.createBuckets(u, store.NewCollection{NS: buckets, Options: marshal(options)}, timeField, metaField); err != nil {
 			return err
 		}
-		unpack := bson.D{{Key: "timeField", Value: timeField}}
-		if metaField != "" {
-			unpack = append(unpack, bson.E{Key: "metaField", Value: metaField})
-			x, err := store.NewIndex(marshal(bson.D{
-				{Key: "v", Value: int32(2)}, {Key: "name", Value: metaField + "_1_" + timeField + "_1"},
-				{Key: "key", Value: bson.D{{Key: "meta", Value: int32(1)}, {Key: "control.min." + timeField, Value: int32(1)}, {Key: "control.max." + timeField, Value: int32(1)}}},
-			}))
-			if err != nil {
-				return err
-			}
-			if err := u.CreateIndex(c, x); err != nil {
-				return err
-			}
-		}
-		unpack = append(unpack, bson.E{Key: "bucketMaxSpanSeconds", Value: int32(3600)})
 		return k.insertView(u, r.DB, marshal(bson.D{
 			{Key: "_id", Value: ns}, {Key: "viewOn", Value: store.Name(buckets)},
 			{Key: "pipeline", Value: bson.A{bson.D{{Key: "$_internalUnpackBucket", Value: unpack}}}},
 		}))
 	})
+}
+
+// createBuckets makes the collection under a time series, in a unit of its own.
+func (k *Catalog) createBuckets(u *store.Unit, spec store.NewCollection, timeField, metaField string) error {
+	own := k.Store.Begin()
+	own.Bypass = u.Bypass
+	c, err := own.Create(spec)
+	if err == nil && metaField != "" {
+		var x *store.Index
+		x, err = store.NewIndex(marshal(bson.D{
+			{Key: "v", Value: int32(2)}, {Key: "name", Value: metaField + "_1_" + timeField + "_1"},
+			{Key: "key", Value: bson.D{{Key: "meta", Value: int32(1)}, {Key: "control.min." + timeField, Value: int32(1)}, {Key: "control.max." + timeField, Value: int32(1)}}},
+		}))
+		if err == nil {
+			err = own.CreateIndex(c, x)
+		}
+	}
+	if err != nil {
+		own.Abort()
+		return err
+	}
+	own.Commit()
+	return nil
 }
 
 func bucketValidator(timeField string) bson.D {
