@@ -102,7 +102,7 @@ func (f *Folder) Close() error { return f.root.Close() }
 
 // Read implements Store.
 func (f *Folder) Read(ctx context.Context, name string, offset, n int64) ([]byte, error) {
-	if err := checkCall(ctx, "read", name); err != nil {
+	if err := CheckCall(ctx, "read", name); err != nil {
 		return nil, err
 	}
 	data, err := f.read(name, offset, n)
@@ -141,7 +141,7 @@ func (f *Folder) read(name string, offset, n int64) (data []byte, err error) {
 
 // Stat implements Store.
 func (f *Folder) Stat(ctx context.Context, name string) (Object, error) {
-	if err := checkCall(ctx, "stat", name); err != nil {
+	if err := CheckCall(ctx, "stat", name); err != nil {
 		return Object{}, err
 	}
 	info, err := f.plain(name)
@@ -153,7 +153,7 @@ func (f *Folder) Stat(ctx context.Context, name string) (Object, error) {
 
 // Delete implements Store. The deletion survives a power cut: what was deleted before something else stays so.
 func (f *Folder) Delete(ctx context.Context, name string) error {
-	if err := checkCall(ctx, "delete", name); err != nil {
+	if err := CheckCall(ctx, "delete", name); err != nil {
 		return err
 	}
 	if _, err := f.plain(name); err != nil {

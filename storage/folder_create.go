@@ -23,7 +23,7 @@ const (
 
 // Create implements Store.
 func (f *Folder) Create(ctx context.Context, name string, data []byte) error {
-	if err := checkCreate(ctx, name, data); err != nil {
+	if err := CheckCreate(ctx, name, data); err != nil {
 		return err
 	}
 	if err := f.prepare(name); err != nil {

@@ -38,7 +38,7 @@ func NewMemory() *Memory {
 
 // Create implements Store.
 func (m *Memory) Create(ctx context.Context, name string, data []byte) error {
-	if err := checkCreate(ctx, name, data); err != nil {
+	if err := CheckCreate(ctx, name, data); err != nil {
 		return err
 	}
 	digest := sha256.Sum256(data)
@@ -138,7 +138,7 @@ func (m *Memory) page(ctx context.Context, prefix, after string) ([]Object, erro
 
 // Delete implements Store.
 func (m *Memory) Delete(ctx context.Context, name string) error {
-	if err := checkCall(ctx, "delete", name); err != nil {
+	if err := CheckCall(ctx, "delete", name); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -153,7 +153,7 @@ func (m *Memory) Delete(ctx context.Context, name string) error {
 }
 
 func (m *Memory) find(ctx context.Context, op, name string) (memoryObject, error) {
-	if err := checkCall(ctx, op, name); err != nil {
+	if err := CheckCall(ctx, op, name); err != nil {
 		return memoryObject{}, err
 	}
 	m.mu.RLock()
@@ -169,16 +169,17 @@ func (o memoryObject) describe(name string) Object {
 	return Object{Name: name, Size: int64(len(o.data)), Modified: o.modified, SHA256: o.sha256}
 }
 
-// checkCall is what every call on one object checks first.
-func checkCall(ctx context.Context, op, name string) error {
+// CheckCall is what every call on one object checks first; for implementations of Store.
+func CheckCall(ctx context.Context, op, name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	return Ended(ctx, op, name)
 }
 
-func checkCreate(ctx context.Context, name string, data []byte) error {
-	if err := checkCall(ctx, "create", name); err != nil {
+// CheckCreate is what every Create checks first; for implementations of Store.
+func CheckCreate(ctx context.Context, name string, data []byte) error {
+	if err := CheckCall(ctx, "create", name); err != nil {
 		return err
 	}
 	return checkSize(name, int64(len(data)))

@@ -23,7 +23,7 @@ type overlay struct {
 
 // Create implements Store.
 func (o *overlay) Create(ctx context.Context, name string, data []byte) error {
-	if err := checkCreate(ctx, name, data); err != nil {
+	if err := CheckCreate(ctx, name, data); err != nil {
 		return err
 	}
 	inBase, err := o.inBase(ctx, name)

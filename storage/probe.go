@@ -59,12 +59,12 @@ func Probe(ctx context.Context, s Store, o ProbeOptions) (ProbeResult, error) {
 
 // Broken is the refusal that names the first broken promise a repository cannot do without, nil if there is none.
 func (r ProbeResult) Broken() error {
-	const op = "probe the store"
+	const op, another = "probe the store", "choose another store for the repository"
 	switch {
 	case !r.ReadsAfterCreate:
-		return pitr.Refusef(op, "choose another store for the repository", "an object could not be read back right after it was created")
+		return pitr.Refusef(op, another, "an object could not be read back right after it was created")
 	case !r.Lists:
-		return pitr.Refusef(op, "choose another store for the repository", "an object was not listed right after it was created")
+		return pitr.Refusef(op, another, "an object was not listed right after it was created")
 	case r.Skew.Abs() > MaxSkew:
 		return pitr.Refusef(op, "set the clock of this machine, or of the store", "the store's clock is %v ahead of this machine's",
 			r.Skew.Round(time.Second))

@@ -1,10 +1,10 @@
 package storage_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -53,7 +53,7 @@ func TestRetryRepeats(t *testing.T) {
 	for _, failures := range []int{1, 10} {
 		t.Run(fmt.Sprint(failures), func(t *testing.T) {
 			var script []storagetest.Fault
-			for _, op := range []storagetest.Op{storagetest.Create, storagetest.Read, storagetest.Stat, storagetest.List, storagetest.Delete} {
+			for _, op := range storagetest.Ops {
 				script = append(script, storagetest.Fault{Op: op, Times: failures, Effect: storagetest.Fail(unreachable)})
 			}
 			var p patience
@@ -98,7 +98,7 @@ func TestRetryGivesUp(t *testing.T) {
 	for _, listErr = range s.List(t.Context(), "", "") {
 	}
 	for _, err := range []error{err, listErr} {
-		if pitr.KindOf(err) != pitr.KindUnavailable || pitr.HintOf(err) == "" || !bytes.Contains([]byte(err.Error()), []byte("connection reset")) {
+		if pitr.KindOf(err) != pitr.KindUnavailable || pitr.HintOf(err) == "" || !strings.Contains(err.Error(), "connection reset") {
 			t.Errorf("%v, hint %q", err, pitr.HintOf(err))
 		}
 		if storage.IsTransient(err) {
@@ -114,7 +114,8 @@ func TestRetryLeavesOtherErrors(t *testing.T) {
 	var p patience
 	faulty := storagetest.Faulty(t, storage.NewMemory(), storagetest.Fault{
 		Op: storagetest.Stat, Effect: storagetest.Fail(pitr.Errorf(pitr.KindDenied, "", "", "no"))})
-	if _, err := storage.Retry(faulty, p.options()).Stat(t.Context(), "a"); pitr.KindOf(err) != pitr.KindDenied || len(p.slept) != 0 {
+	_, err := storage.Retry(faulty, p.options()).Stat(t.Context(), "a")
+	if pitr.KindOf(err) != pitr.KindDenied || len(p.slept) != 0 {
 		t.Errorf("%v after %d pauses", err, len(p.slept))
 	}
 }

@@ -24,6 +24,9 @@ const (
 	Delete Op = "delete"
 )
 
+// Ops are all operations.
+var Ops = []Op{Create, Read, Stat, List, Delete}
+
 // Always as Fault.Times makes a fault come at every call from the Nth on.
 const Always = 1 << 30
 
