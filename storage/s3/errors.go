@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"pitr"
 	"pitr/storage"
@@ -61,6 +63,7 @@ var codes = map[string]verdict{
 	"EntityTooLarge":             {kind: pitr.KindLimit, hint: "raise the store's limit for one object to 64 MiB"},
 	"QuotaExceeded":              {kind: pitr.KindLimit, hint: "raise the quota of the bucket, then run the same command again"},
 	"XMinioStorageFull":          {kind: pitr.KindLimit, hint: "make room in the store, then run the same command again"},
+	"XAdminUserNotFound":         {kind: pitr.KindDenied, hint: rightsHint}, // versitygw, with status 404
 	"NotImplemented":             {kind: pitr.KindUnsupported, hint: "choose another store, or `--single-writer` if it lacks conditional writes"},
 }
 
@@ -87,7 +90,7 @@ func (s *Store) explain(ctx context.Context, op, name string, err error) error {
 	if ended := storage.Ended(ctx, op, name); ended != nil {
 		return ended
 	}
-	what := op + " " + name
+	what := strings.TrimSpace(op + " " + name)
 	if known, ok := errors.AsType[*pitr.Error](err); ok {
 		return known // it was made while an answer was read
 	}
@@ -100,7 +103,7 @@ func (s *Store) explain(ctx context.Context, op, name string, err error) error {
 	} else {
 		v = judgeTransport(err)
 	}
-	err = pitr.Errorf(v.kind, what, v.hint, "%w", err)
+	err = pitr.Errorf(v.kind, what, v.hint, "%w", brief(err))
 	switch v.retry {
 	case again:
 		return storage.Transient(err)
@@ -109,6 +112,9 @@ func (s *Store) explain(ctx context.Context, op, name string, err error) error {
 	}
 	return err
 }
+
+// noObject has the codes with which stores say that there is no object; other answers with status 404 mean other things.
+var noObject = map[string]bool{"": true, "NoSuchKey": true, "NotFound": true}
 
 // special are the answers that mean something else than their code or status alone.
 func (s *Store) special(response *awshttp.ResponseError, op, name string) error {
@@ -120,7 +126,7 @@ func (s *Store) special(response *awshttp.ResponseError, op, name string) error 
 	case status == http.StatusMovedPermanently, status == http.StatusTemporaryRedirect, code == "AuthorizationHeaderMalformed",
 		code == "IllegalLocationConstraintException":
 		return s.elsewhere(response, op, name)
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound && op != "create" && op != "list" && noObject[code]:
 		return storage.NotFound(op, name)
 	case status == http.StatusPreconditionFailed && op == "create":
 		return storage.Exists(name)
@@ -133,10 +139,37 @@ func (s *Store) elsewhere(response *awshttp.ResponseError, op, name string) erro
 	region := response.Response.Header.Get("X-Amz-Bucket-Region")
 	if region == "" {
 		return pitr.Errorf(pitr.KindNotFound, op+" "+name, "give the region of the bucket",
-			"the store does not take region %s for bucket %s: %w", s.region, s.bucket, response)
+			"the store does not take region %s for bucket %s: %w", s.region, s.bucket, brief(response))
 	}
 	return pitr.Errorf(pitr.KindNotFound, op+" "+name, fmt.Sprintf("give the region: %s", region),
 		"bucket %s is in region %s, not %s", s.bucket, region, s.region)
+}
+
+// briefly is an error of the SDK in words for a person; the SDK's own name the operation three times.
+type briefly struct {
+	error
+	text string
+}
+
+func (b briefly) Error() string { return b.text }
+func (b briefly) Unwrap() error { return b.error }
+
+func brief(err error) error {
+	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return briefly{err, send.Err.Error()}
+	}
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || response.Response == nil {
+		return err
+	}
+	text := fmt.Sprintf("the store answers %d", response.HTTPStatusCode())
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		text += fmt.Sprintf(" %s: %s", api.ErrorCode(), api.ErrorMessage())
+	}
+	if id := response.ServiceRequestID(); id != "" {
+		text += fmt.Sprintf(" (request %s)", id)
+	}
+	return briefly{err, text}
 }
 
 func judge(status int, code string) verdict {

@@ -119,6 +119,8 @@ func TestFinalAnswers(t *testing.T) {
 		{501, "NotImplemented", pitr.KindUnsupported, "NotImplemented", "--single-writer"},
 		{400, "EntityTooLarge", pitr.KindLimit, "EntityTooLarge", "64 MiB"},
 		{507, "", pitr.KindLimit, "507", "room"},
+		{404, "XAdminUserNotFound", pitr.KindDenied, "XAdminUserNotFound", "keys"},
+		{404, "NoSuchKey", pitr.KindUnavailable, "NoSuchKey", "endpoint"}, // as the answer to a create it makes no sense
 		{400, "Nonsense", pitr.KindUnavailable, "Nonsense", "endpoint"},
 	} {
 		t.Run(fmt.Sprint(c.status, c.code), func(t *testing.T) {
@@ -422,5 +424,31 @@ func TestNoCredentials(t *testing.T) {
 		func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, errors.New("no role here") })})
 	if pitr.KindOf(err) != pitr.KindDenied || !strings.Contains(pitr.HintOf(err), "AWS_ACCESS_KEY_ID") {
 		t.Errorf("%v, hint %q", err, pitr.HintOf(err))
+	}
+}
+
+// BenchmarkCreate is the client's own cost of a create: digest, checksum, signature, request; the body goes nowhere.
+func BenchmarkCreate(b *testing.B) {
+	for _, size := range []int{64 << 10, 16 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s, err := s3.Open(b.Context(), s3.Options{Bucket: "bucket", Region: "eu-test-1",
+				Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
+				}),
+				Client: doer(func(r *http.Request) (*http.Response, error) {
+					_, err := io.Copy(io.Discard, r.Body)
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, err
+				})})
+			if err != nil {
+				b.Fatal(err)
+			}
+			data := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if err := s.Create(b.Context(), "snapshots/x/data-000001.bson.zst", data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
