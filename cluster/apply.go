@@ -54,7 +54,7 @@ func applyFailed(op string, step pitr.CatalogWrite, failure error) error {
 // doneBefore decides about a refusal after an attempt whose outcome is unknown: the step may have been done by it.
 func (p *Primary) doneBefore(ctx context.Context, step pitr.CatalogWrite, failure error) (pitr.Timestamp, error) {
 	found := func(ns pitr.Namespace) (pitr.Collection, bool) {
-		listed, err := p.Catalog(ctx, pitr.Scope{Only: []string{ns.String()}})
+		listed, err := p.Catalog(ctx, pitr.Scope{Only: []string{ns.KnownAs().String()}})
 		at := slices.IndexFunc(listed, func(c pitr.Collection) bool { return c.NS == ns })
 		if err != nil || at < 0 {
 			return pitr.Collection{}, false
@@ -93,27 +93,29 @@ func (p *Primary) settled(ctx context.Context, step pitr.CatalogWrite) (pitr.Tim
 	return p.done(op, reply)
 }
 
-// sameCollection refuses a step on a name that does not mean the collection any more that the step is about.
+// sameCollection refuses a step on a name that does not mean the collection any more that the step is about, and a create
+// under a name that is taken: servers since 7.0 say yes to a create that finds the same options.
 func (p *Primary) sameCollection(ctx context.Context, op string, step pitr.CatalogWrite) error {
-	want := uuidOf(step)
-	if want.IsZero() {
+	want, ns := uuidOf(step), step.Target()
+	_, creates := step.(pitr.CreateCollection)
+	if want.IsZero() && !creates {
 		return nil
 	}
-	ns := step.Target()
 	listed, err := p.asked().collections(ctx, ns.DB, pitr.Scope{Only: []string{ns.KnownAs().String()}})
 	if err != nil {
 		return err
 	}
-	for _, collection := range listed {
-		if collection.NS == ns && collection.UUID == want {
-			return nil
-		}
-		if collection.NS == ns {
-			return pitr.Errorf(pitr.KindConflict, op, "look at the catalog again", "%s is another collection now: %s instead of %s",
-				ns, collection.UUID, want)
-		}
+	at := slices.IndexFunc(listed, func(c pitr.Collection) bool { return c.NS == ns })
+	switch {
+	case at < 0 && creates, at >= 0 && !creates && listed[at].UUID == want:
+		return nil
+	case at < 0:
+		return pitr.Errorf(pitr.KindNotFound, op, "look at the catalog again", "%s is not there", ns)
+	case creates:
+		return pitr.Errorf(pitr.KindConflict, op, "look at the catalog again", "%s is there already", ns)
 	}
-	return pitr.Errorf(pitr.KindNotFound, op, "look at the catalog again", "%s is not there", ns)
+	return pitr.Errorf(pitr.KindConflict, op, "look at the catalog again", "%s is another collection now: %s instead of %s",
+		ns, listed[at].UUID, want)
 }
 
 func uuidOf(step pitr.CatalogWrite) pitr.UUID {

@@ -125,7 +125,10 @@ func (l *link) learnVersion(ctx context.Context, op string, found *learnt) error
 func (l *link) learnUser(ctx context.Context, op string, found *learnt) error {
 	reply, err := l.once(ctx, order{db: "admin", command: bson.D{{Key: "connectionStatus", Value: 1}}})
 	if err != nil {
-		return l.unreached(ctx, op, err)
+		if err = l.unreached(ctx, op, err); isUnknownToServer(err) {
+			return nil
+		}
+		return err
 	}
 	if users, ok := reply.Lookup("authInfo", "authenticatedUsers").ArrayOK(); ok {
 		known, err := users.Values()

@@ -151,7 +151,7 @@ func (c *Client) tail(ctx context.Context, op string, from pitr.Timestamp, yield
 			return errStopped
 		}
 	}
-	if began {
+	if began && ctx.Err() == nil {
 		return pitr.Errorf(pitr.KindUnavailable, op, "start again from the last entry", "%w", pitr.ErrCursorGone)
 	}
 	return ctx.Err()
