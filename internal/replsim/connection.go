@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/wire"
@@ -18,8 +19,12 @@ type connection struct {
 	client *command.Client
 	buffer []byte
 
+	// cut is how many bytes of the next reply are sent before the connection ends; zero is all, and it goes on.
+	cut int
+
 	mu      sync.Mutex
 	running *command.Request
+	since   time.Time
 }
 
 var errGone = &command.Failure{Code: 279, Message: "operation was interrupted because a client disconnected"}
@@ -71,7 +76,11 @@ func (c *connection) answer(ctx context.Context, m wire.Message) error {
 	if !m.Wants() {
 		return nil
 	}
-	_, err = c.net.Write(c.server.hooks.cut(c.buffer))
+	if c.cut > 0 {
+		_, _ = c.net.Write(c.buffer[:min(c.cut, len(c.buffer)-1)]) // the connection ends either way
+		return errDropped
+	}
+	_, err = c.net.Write(c.buffer)
 	if len(c.buffer) > 1<<20 && cap(c.buffer) > 32<<20 {
 		c.buffer = nil
 	}

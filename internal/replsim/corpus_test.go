@@ -120,7 +120,7 @@ func newReplay(t *testing.T, steps []step) *replay {
 	r := &replay{t: t, steps: steps, clock: &scriptClock{}, names: newRenaming()}
 	first := replyTime(steps[0].Reply)
 	r.clock.now = first.Time()
-	server, err := replsim.Start(context.Background(), replsim.Options{Clock: r.clock.Now, NewUUID: r.nextUUID, TTLInterval: 20 * time.Millisecond})
+	server, err := replsim.Start(context.Background(), replsim.Options{Clock: r.clock.Now, NewUUID: r.nextUUID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func (s *Server) parseGeneric(r *command.Request) error {
 		return err
 	}
 	if limit > 0 && r.Command.Name != "getMore" {
-		r.Deadline = s.options.Clock().Add(time.Duration(limit) * time.Millisecond)
+		r.Deadline = s.now().Add(time.Duration(limit) * time.Millisecond)
 	}
 	if t, i, ok := r.Body.Lookup("$clusterTime", "clusterTime").TimestampOK(); ok {
 		s.advance(pitr.NewTimestamp(t, i))
@@ -135,7 +135,7 @@ func (s *Server) parseGeneric(r *command.Request) error {
 
 // advance takes over a cluster time that a client brings, unless it is far ahead of our clock.
 func (s *Server) advance(to pitr.Timestamp) {
-	if to.Time().After(s.options.Clock().Add(365 * 24 * time.Hour)) {
+	if to.Time().After(s.now().Add(365 * 24 * time.Hour)) {
 		return
 	}
 	newer := false
@@ -146,11 +146,15 @@ func (s *Server) advance(to pitr.Timestamp) {
 }
 
 // run does one command: rights, session, read concern, the command itself, write concern.
-func (s *Server) run(ctx context.Context, c *connection, r *command.Request, out *command.Reply) error {
-	ctx, cancel := r.Context(ctx, s.options.Clock())
+func (s *Server) run(ctx context.Context, c *connection, r *command.Request, out *command.Reply) (err error) {
+	now := s.now()
+	ctx, cancel := r.Context(ctx, now)
 	defer cancel()
-	c.begin(r)
-	defer c.end()
+	c.begin(r, now)
+	defer func() {
+		c.end()
+		s.log.add(now, r, err)
+	}()
 	if err := s.authorize(r); err != nil {
 		return err
 	}
@@ -169,7 +173,7 @@ func (s *Server) run(ctx context.Context, c *connection, r *command.Request, out
 	if err := r.Command.Run(ctx, r, out); err != nil {
 		return s.failTransaction(r, interrupted(ctx, err))
 	}
-	if err := fault.after(); err != nil {
+	if err := fault.after(c); err != nil {
 		return err
 	}
 	return s.awaitWriteConcern(ctx, r, out)
@@ -185,7 +189,10 @@ func interrupted(ctx context.Context, err error) error {
 
 // authorize refuses what the login may not do.
 func (s *Server) authorize(r *command.Request) error {
-	if !s.authenticates() || r.Command.Open {
+	if r.Client.Login != nil {
+		s.users.Refresh(r.Client.Login)
+	}
+	if !s.admin.Auth || r.Command.Open {
 		return nil
 	}
 	if r.Client.Login == nil {
@@ -201,8 +208,6 @@ func (s *Server) authorize(r *command.Request) error {
 	}
 	return nil
 }
-
-func (s *Server) authenticates() bool { return s.admin.Auth }
 
 // awaitConcern waits for what the read concern asks, and fixes the time of a snapshot.
 func (s *Server) awaitConcern(ctx context.Context, r *command.Request) error {

@@ -4,17 +4,22 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/auth"
+	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/store"
+	"pitr/internal/replsim/users"
 )
 
 // initiate writes what a set has right after its first election.
-func (s *Server) initiate() error {
-	return s.store.Update(func() error {
+func (s *Server) initiate(ctx context.Context) error {
+	err := s.store.Update(func() error {
 		if err := s.message("initiating set"); err != nil {
 			return err
 		}
@@ -36,6 +41,32 @@ func (s *Server) initiate() error {
 		}
 		return s.seed()
 	})
+	if err != nil {
+		return err
+	}
+	for _, user := range s.options.Users {
+		fresh := users.NewUser{Name: user.Name, Password: user.Password, DB: "admin"}
+		for _, role := range user.Roles {
+			name, db, found := strings.Cut(role, "@")
+			if !found {
+				db = "admin"
+			}
+			fresh.Roles = append(fresh.Roles, auth.RoleName{Role: name, DB: db})
+		}
+		if err := s.users.Create(ctx, &command.Request{}, fresh); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownSession makes the session of a transaction that the server runs by itself.
+func (s *Server) ownSession() store.Session {
+	lsid, err := bson.Marshal(bson.D{{Key: "id", Value: s.store.NewUUID().Binary()}})
+	if err != nil {
+		return store.Session{}
+	}
+	return store.Session{LSID: s.sessions.Find(lsid, "").ID}
 }
 
 func (s *Server) createInternal(ns string, silent bool) error { //nolint:revive // a column of the table above
@@ -68,6 +99,7 @@ func (s *Server) seed() error {
 		doc bson.D
 	}{
 		{"admin.system.version", bson.D{{Key: "_id", Value: "featureCompatibilityVersion"}, {Key: "version", Value: "7.1"}}},
+		{"admin.system.version", bson.D{{Key: "_id", Value: "authSchema"}, {Key: "currentVersion", Value: int32(5)}}},
 		{"local.system.replset", s.admin.Config()},
 	} {
 		if err := s.insertInternal(one.ns, one.doc); err != nil {
@@ -107,6 +139,25 @@ func (s *Server) housekeep(ctx context.Context) {
 	}
 }
 
+// watchTTL runs the TTL monitor.
+func (s *Server) watchTTL(ctx context.Context) {
+	for {
+		interval := s.options.TTLInterval
+		if interval == 0 {
+			seconds, _ := s.admin.Params.Get("ttlMonitorSleepSecs").(int32)
+			interval = time.Duration(max(1, seconds)) * time.Second
+		}
+		timer := time.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			s.RunTTL()
+		}
+	}
+}
+
 // noopWhenIdle logs a no-op if nothing was written for the interval that the set keeps.
 func (s *Server) noopWhenIdle() {
 	interval, ok := s.admin.Params.Get("periodicNoopIntervalSecs").(int32)
@@ -114,7 +165,7 @@ func (s *Server) noopWhenIdle() {
 		return
 	}
 	_ = s.store.Update(func() error { // a failure is no news: the next one comes
-		if s.options.Clock().Sub(s.store.Written().TS.Time()) < time.Duration(interval)*time.Second {
+		if s.now().Sub(s.store.Written().TS.Time()) < time.Duration(interval)*time.Second {
 			return nil
 		}
 		return s.message("periodic noop")
@@ -150,3 +201,5 @@ func letters(n int) string {
 	}
 	return string(content)
 }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -19,8 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-
 	"pitr"
 	"pitr/internal/replsim/admin"
 	"pitr/internal/replsim/command"
@@ -28,6 +26,7 @@ import (
 	"pitr/internal/replsim/read"
 	"pitr/internal/replsim/session"
 	"pitr/internal/replsim/store"
+	"pitr/internal/replsim/users"
 	"pitr/internal/replsim/write"
 )
 
@@ -42,8 +41,19 @@ type Options struct {
 	NewUUID func() pitr.UUID
 	// OplogBytes is the size above which the oldest entries fall off.
 	OplogBytes int64
+	// Auth asks for logins; users without it are created all the same.
+	Auth bool
+	// Users are created before the server serves.
+	Users []User
 	// TTLInterval is the time between two passes of the TTL monitor, a minute if zero.
 	TTLInterval time.Duration
+}
+
+// User is a login of the database admin.
+type User struct {
+	Name, Password string
+	// Roles are names of roles of admin, or "role@db".
+	Roles []string
 }
 
 // Server is a running set.
@@ -59,6 +69,7 @@ type Server struct {
 	catalog  *ddl.Catalog
 	admin    *admin.Server
 	sessions *session.Table
+	users    *users.Users
 	table    command.Table
 
 	cancel context.CancelCauseFunc
@@ -69,6 +80,7 @@ type Server struct {
 	total       atomic.Int64
 	hooks       hooks
 	ids         objectIDs
+	log         commandLog
 }
 
 // errShutdown is why commands end when the server does.
@@ -94,15 +106,16 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		options: o, listener: listener, host: listener.Addr().String(), started: o.Clock(),
 		sessions: &session.Table{}, table: command.Table{}, connections: map[*connection]struct{}{},
 	}
-	s.ids.now = o.Clock
+	s.ids.now = s.now
 	s.assemble()
-	if err := s.initiate(); err != nil {
+	if err := s.initiate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a simulated replica set: %w", err), listener.Close())
 	}
 	serving, cancel := context.WithCancelCause(ctx)
 	s.cancel = cancel
 	s.group.Go(func() { s.accept(serving) })
 	s.group.Go(func() { s.housekeep(serving) })
+	s.group.Go(func() { s.watchTTL(serving) })
 	context.AfterFunc(serving, func() { _ = listener.Close() })
 	return s, nil
 }
@@ -110,19 +123,21 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // assemble puts the parts together.
 func (s *Server) assemble() {
 	o := s.options
-	s.store = store.New(store.Options{Now: o.Clock, NewUUID: o.NewUUID, OplogBytes: o.OplogBytes})
-	s.reads = &read.Reads{Store: s.store, Stages: map[string]func(*command.Request, string, bson.Raw) ([]bson.Raw, error){}}
+	s.store = store.New(store.Options{Now: s.now, NewUUID: o.NewUUID, OplogBytes: o.OplogBytes})
+	s.reads = &read.Reads{Store: s.store, Stages: map[string]read.Stage{"$currentOp": s.currentOpStage}}
 	s.catalog = &ddl.Catalog{Store: s.store, Reads: s.reads, Host: s.host, Pause: s.hooks.buildPause, Letters: letters}
 	s.writes = &write.Writes{Store: s.store, Reads: s.reads, Catalog: s.catalog, NewID: s.ids.next}
 	s.admin = &admin.Server{
 		Store: s.store, Reads: s.reads, Sessions: s.sessions, SetName: o.SetName, SetID: s.ids.next(), Process: s.ids.next(), Host: s.host,
 		Version: [3]int32{7, 1, 0}, Started: s.started, Params: admin.NewParameters(), Operations: s.operations, EndSession: s.endSession,
-		Connections: s.countConnections,
+		Connections: s.countConnections, Auth: o.Auth,
 	}
+	s.users = &users.Users{Store: s.store, Session: s.ownSession}
 	s.table.Add(s.reads.Commands()...)
 	s.table.Add(s.writes.Commands()...)
 	s.table.Add(s.catalog.Commands()...)
 	s.table.Add(s.admin.Commands()...)
+	s.table.Add(s.users.Commands()...)
 	s.table.Add(s.transactionCommands()...)
 }
 

@@ -125,7 +125,7 @@ func (s *Server) beginTransaction(r *command.Request) error {
 		one.Unit = s.store.BeginTransaction(at, one.Written)
 		one.Unit.Bypass = write.MayBypass(r)
 		one.State = session.StateOpen
-		one.Began = s.options.Clock()
+		one.Began = s.now()
 		r.Unit = one.Unit
 		return nil
 	})
@@ -231,7 +231,7 @@ func (s *Server) expireTransactions() {
 		if !one.TryLock() {
 			continue
 		}
-		if one.State == session.StateOpen && s.options.Clock().Sub(one.Began).Seconds() > float64(limit) {
+		if one.State == session.StateOpen && s.now().Sub(one.Began).Seconds() > float64(limit) {
 			s.discard(one)
 			one.State = session.StateAborted
 		}

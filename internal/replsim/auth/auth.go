@@ -41,6 +41,8 @@ type Login struct {
 	User, DB   string
 	Roles      []RoleName
 	Privileges []Privilege
+	// Version is the state of users and roles that the privileges were taken from.
+	Version int64
 }
 
 // May reports whether the login has a right.

@@ -12,18 +12,18 @@ func (r Resource) covers(want Resource) bool {
 	case r.Buckets:
 		return strings.HasPrefix(want.Collection, "system.buckets.")
 	case want.Collection == "":
-		return r.Collection == "" && (r.DB == "" || r.DB == want.DB)
+		return r.Collection == "" && (r.DB == "" && !internalSystem(want) || r.DB == want.DB)
 	case r.Collection != "":
 		return r.Collection == want.Collection && (r.DB == "" || r.DB == want.DB)
-	case system(want.Collection):
+	case system(want):
 		return false
 	}
 	return r.DB == "" && !internalSystem(want) || r.DB == want.DB
 }
 
 // system reports whether "all collections" leaves a collection out.
-func system(collection string) bool {
-	return strings.HasPrefix(collection, "system.") || strings.HasPrefix(collection, "replset.")
+func system(want Resource) bool {
+	return strings.HasPrefix(want.Collection, "system.") || want.DB == "local" && strings.HasPrefix(want.Collection, "replset.")
 }
 
 // internalSystem are the databases that "all databases" leaves out.

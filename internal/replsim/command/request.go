@@ -27,6 +27,8 @@ type Client struct {
 	Metadata bson.Raw
 	// Login is who the connection authenticated as.
 	Login *auth.Login
+	// Conversation is a login in progress.
+	Conversation *auth.Conversation
 	// LastOp is the newest optime that the connection wrote.
 	LastOp pitr.OpTime
 }

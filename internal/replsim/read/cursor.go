@@ -73,6 +73,9 @@ type cursor struct {
 	busy   sync.Mutex
 }
 
+// Stage gives the documents of a first stage of a pipeline that only the server knows.
+type Stage func(r *command.Request, ns string, stage bson.Raw) ([]bson.Raw, error)
+
 // Reads runs the reading commands of one server.
 type Reads struct {
 	Store *store.Store
@@ -81,7 +84,7 @@ type Reads struct {
 	// Output writes the documents of a pipeline that ends with $out or $merge.
 	Output func(ctx context.Context, r *command.Request, to *aggregate.Output, docs aggregate.Documents) error
 	// Stages give the documents of first stages that are no query, such as $currentOp.
-	Stages map[string]func(r *command.Request, ns string, stage bson.Raw) ([]bson.Raw, error)
+	Stages map[string]Stage
 
 	mu      sync.Mutex
 	cursors map[int64]*cursor
