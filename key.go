@@ -64,6 +64,12 @@ func (k Key) Filter() bson.Raw {
 	return append(document, 0)
 }
 
+// Clone gives a key that shares no memory with the document it was made from.
+func (k Key) Clone() Key {
+	k.stored.Value = bytes.Clone(k.stored.Value)
+	return k
+}
+
 // String gives the value in canonical Extended JSON, for people.
 func (k Key) String() string { return k.stored.String() }
 

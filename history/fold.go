@@ -292,10 +292,14 @@ func (s *State) set(c *collection, key string, document bson.Raw) error {
 	c.documents[key] = document
 	s.bytes += weight(key, document)
 	if limit := s.options.MaxBytes; limit > 0 && s.bytes > limit {
-		return pitr.Errorf(pitr.KindLimit, "", "raise the memory limit, or choose fewer collections with --only",
-			"the documents that entries touched take more than %d MiB", limit>>20)
+		return limitError(limit)
 	}
 	return nil
+}
+
+func limitError(limit int64) error {
+	return pitr.Errorf(pitr.KindLimit, "", "raise the memory limit, choose fewer collections with --only, or start from a newer snapshot",
+		"the documents that entries touched take more than %d MiB", limit>>20)
 }
 
 // Document gives a document by the equality form of its key; nil when it is absent. Known is false where a state that is

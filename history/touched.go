@@ -1,0 +1,210 @@
+package history
+
+import (
+	"context"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/oplog"
+)
+
+// touched is one document that entries of a gap changed.
+type touched struct {
+	key         pitr.Key
+	first, last pitr.OpTime
+	ops         int
+	// born says that its first entry is an insert: it was absent before. gone says that its last one is a delete.
+	born, gone bool
+	bursts     []int32
+	t, e       bson.Raw
+}
+
+// join adds what another collection's entries did to a document of the same name and key. Entries of both may interleave: a
+// collection is filled under another name before it takes the place of the one that is dropped.
+func (d *touched) join(other *touched) {
+	if other.first.TS < d.first.TS {
+		d.first = other.first
+	}
+	if other.last.TS > d.last.TS {
+		d.last = other.last
+	}
+	d.ops += other.ops
+	d.bursts = append(slices.Clone(d.bursts), other.bursts...)
+}
+
+// touchedWeight is what the note of a touched document takes in memory besides its key.
+const touchedWeight = 320
+
+// collector goes through a gap and notes what its entries touch. It knows collections by what the entries say of them:
+// the name under which they write, and whether they were made, renamed or dropped in the gap.
+type collector struct {
+	scope     pitr.Scope
+	limit     int64
+	bytes     int64
+	documents map[pitr.UUID]map[string]*touched
+	// followed are collections whose entries count under any name: made in the gap, or renamed out of the scope.
+	followed map[pitr.UUID]bool
+	made     map[pitr.UUID]bool
+	dropped  map[pitr.UUID]drop
+	names    map[pitr.UUID]pitr.Namespace
+	bursts   *bursts
+	// obstacles are entries that cannot be folded.
+	obstacles []Obstacle
+}
+
+// drop is the end of a collection.
+type drop struct {
+	at pitr.OpTime
+	ns pitr.Namespace
+	// records is the number of documents as the server tells it, -1 where it does not.
+	records int64
+}
+
+// Obstacle is an entry that cannot be folded or undone, with the reason in words.
+type Obstacle struct {
+	NS   pitr.Namespace
+	At   pitr.OpTime
+	What string
+}
+
+func newCollector(scope pitr.Scope, limit int64, options BurstOptions) *collector {
+	return &collector{scope: scope, limit: limit, documents: map[pitr.UUID]map[string]*touched{},
+		followed: map[pitr.UUID]bool{}, made: map[pitr.UUID]bool{}, dropped: map[pitr.UUID]drop{},
+		names: map[pitr.UUID]pitr.Namespace{}, bursts: newBursts(options)}
+}
+
+// collect reads the entries of a gap. A transaction that began before the gap and counts in it makes it read from the
+// base on.
+func (h *History) collect(ctx context.Context, gap pitr.Window, fresh func() *collector) (*collector, error) {
+	from := gap.After
+	for {
+		c := fresh()
+		r := h.start(from, gap.After)
+		r.unknown = c.unknown
+		err := r.through(ctx, gap.Through, c.add)
+		if pitr.KindOf(err) == pitr.KindHole && from > h.base.Window().After {
+			from = h.base.Window().After
+			continue
+		}
+		return c, err
+	}
+}
+
+func (c *collector) inScope(ns pitr.Namespace) bool {
+	return !ns.IsSystem() && c.scope.Contains(ns.KnownAs())
+}
+
+func (c *collector) add(group oplog.Committed) error {
+	for i := range group.Ops {
+		o := &group.Ops[i]
+		if verdict, reason := o.Verdict(); verdict == oplog.Refused {
+			if o.NS.IsSystem() || o.NS.Collection == "" || c.inScope(o.NS) {
+				c.obstacles = append(c.obstacles, Obstacle{NS: o.NS, At: group.OpTime, What: o.Kind.String() + ": " + reason})
+			}
+			continue
+		}
+		switch o.Kind {
+		case oplog.KindInsert, oplog.KindUpdate, oplog.KindDelete:
+			if o.NS.IsSystem() || !c.followed[o.UUID] && !c.inScope(o.NS) {
+				continue
+			}
+			if err := c.touch(&group, o); err != nil {
+				return err
+			}
+		default:
+			c.command(&group, o)
+		}
+	}
+	return nil
+}
+
+// unknown notes an entry that pitr does not know; folding it will fail.
+func (c *collector) unknown(e *oplog.Entry, err error) error {
+	if pitr.KindOf(err) != pitr.KindUnsupported {
+		return err
+	}
+	c.obstacles = append(c.obstacles, Obstacle{NS: e.NS, At: e.OpTime, What: err.Error()})
+	return nil
+}
+
+// touch notes one operation on a document.
+func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
+	key, err := o.Key()
+	if err != nil {
+		return err
+	}
+	burst, err := c.bursts.add(group, o)
+	if err != nil {
+		return err
+	}
+	documents := c.documents[o.UUID]
+	if documents == nil {
+		documents = map[string]*touched{}
+		c.documents[o.UUID] = documents
+	}
+	c.names[o.UUID] = o.NS
+	each := documents[key.Equal()]
+	if each == nil {
+		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert}
+		documents[key.Equal()] = each
+		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
+		if c.bytes > c.limit {
+			return limitError(c.limit)
+		}
+	}
+	each.last, each.gone = group.OpTime, o.Kind == oplog.KindDelete
+	each.ops++
+	if n := len(each.bursts); n == 0 || each.bursts[n-1] != burst {
+		each.bursts = append(each.bursts, burst)
+	}
+	return nil
+}
+
+// command notes what becomes of collections as such.
+func (c *collector) command(group *oplog.Committed, o *oplog.Op) {
+	switch command := o.Command.(type) {
+	case oplog.Create:
+		if !command.NS.IsSystem() {
+			c.made[o.UUID], c.followed[o.UUID] = true, true
+			c.names[o.UUID] = command.NS
+		}
+	case oplog.Rename:
+		if c.inScope(command.From) {
+			c.followed[o.UUID] = true
+		}
+		if !command.Target.IsZero() {
+			c.drop(command.Target, drop{at: group.OpTime, ns: command.To, records: records(o.O2)})
+		}
+		c.names[o.UUID] = command.To
+	case oplog.Drop:
+		c.drop(o.UUID, drop{at: group.OpTime, ns: command.NS, records: records(o.O2)})
+	}
+}
+
+func (c *collector) drop(uuid pitr.UUID, end drop) {
+	if c.made[uuid] {
+		// It came and went with everything in it; neither end of the gap knows it.
+		delete(c.documents, uuid)
+	}
+	c.dropped[uuid] = end
+}
+
+// records reads the number of documents that a dropped collection had.
+func records(o2 bson.Raw) int64 {
+	if number, ok := o2.Lookup("numRecords").AsInt64OK(); ok {
+		return number
+	}
+	return -1
+}
+
+// sortedKeys gives the keys of a collection's touched documents in order.
+func sortedKeys(documents map[string]*touched) []string {
+	keys := make([]string, 0, len(documents))
+	for key := range documents {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
