@@ -180,7 +180,7 @@ func (p *catalogPlanner) modify(plan *collectionPlan, e, t *pitr.Collection) {
 	for _, spec := range t.Indexes {
 		old := e.Index(pitr.IndexName(spec))
 		switch {
-		case pitr.IndexName(spec) == idIndex, old != nil && sameSpec(old, spec):
+		case pitr.IndexName(spec) == idIndex, old != nil && SameIndex(old, spec):
 		case old != nil && differsInPlace(old, spec):
 			p.inPlace = append(p.inPlace, pitr.ModifyCollection{NS: t.NS, UUID: e.UUID, Changes: indexModification(old, spec)})
 		default:
@@ -210,7 +210,7 @@ func (p *catalogPlanner) modifyOptions(e, t *pitr.Collection) {
 func (p *catalogPlanner) dropIndexes(e, t *pitr.Collection) {
 	for _, spec := range e.Indexes {
 		wanted := t.Index(pitr.IndexName(spec))
-		if pitr.IndexName(spec) == idIndex || wanted != nil && (sameSpec(spec, wanted) || differsInPlace(spec, wanted)) {
+		if pitr.IndexName(spec) == idIndex || wanted != nil && (SameIndex(spec, wanted) || differsInPlace(spec, wanted)) {
 			continue
 		}
 		step := pitr.DropIndex{NS: t.NS, UUID: e.UUID, Spec: spec}
@@ -267,7 +267,7 @@ func (p *catalogPlanner) isNew(ns pitr.Namespace) bool {
 func (p *catalogPlanner) keepIndexes(plan *collectionPlan, e, t *pitr.Collection) {
 	for _, spec := range e.Indexes {
 		wanted := t.Index(pitr.IndexName(spec))
-		if wanted == nil || !sameSpec(spec, wanted) && !differsInPlace(spec, wanted) {
+		if wanted == nil || !SameIndex(spec, wanted) && !differsInPlace(spec, wanted) {
 			continue
 		}
 		if refusesDuplicates(spec) || refusesDuplicates(wanted) {
@@ -287,8 +287,8 @@ func (p *catalogPlanner) collatedIDs(plan *collectionPlan, t *pitr.Collection) {
 	plan.unique = append(plan.unique, uniqueIndex{number: p.numbered, paths: []keyPath{{"_id"}}, fields: []string{"_id"}, collated: true})
 }
 
-// sameSpec compares two index specs: the key by order and value, the rest without regard to the order of fields.
-func sameSpec(a, b bson.Raw) bool {
+// SameIndex compares two index specs: the key by order and value, the rest without regard to the order of fields.
+func SameIndex(a, b bson.Raw) bool {
 	return bytes.Equal(a, b) || sameBut(a, b, "ns", "background")
 }
 

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,9 @@ type Execution struct {
 	Done PhaseName
 	// Record hears of each phase that is finished, before the next one begins; an error stops the job.
 	Record func(context.Context, PhaseName) error
+	// Expired says whether a document that is gone was removed by the server's own expiry; its write then expects none. Nil:
+	// never.
+	Expired func(pitr.DocumentWrite) bool
 	// Workers is the number of transactions at a time, 2 when zero.
 	Workers  int
 	Progress pitr.Progress
@@ -111,8 +115,14 @@ func (x Execution) transact(ctx context.Context, part string, batch Batch) error
 	if err := x.Lookout.Check(ctx); err != nil {
 		return err
 	}
-	if _, err := x.Target.Transact(ctx, writes); err != nil {
-		return fmt.Errorf("write %d documents: %w", len(writes), err)
+	for {
+		_, err := x.Target.Transact(ctx, writes)
+		if err == nil {
+			break
+		}
+		if !x.forgiveExpiry(writes, err) {
+			return fmt.Errorf("write %d documents: %w", len(writes), err)
+		}
 	}
 	failpoint.Hit("guard.between-transactions")
 	var done pitr.Amount
@@ -122,6 +132,21 @@ func (x Execution) transact(ctx context.Context, part string, batch Batch) error
 	}
 	x.Progress.Advance(part, done)
 	return nil
+}
+
+// forgiveExpiry lets the write whose document has expired expect none, and reports whether there was one.
+func (x Execution) forgiveExpiry(writes []pitr.DocumentWrite, err error) bool {
+	var difference *pitr.Difference
+	if x.Expired == nil || !errors.As(err, &difference) || difference.Live != nil {
+		return false
+	}
+	for i, write := range writes {
+		if write.NS == difference.Write.NS && write.Key.Equal() == difference.Write.Key.Equal() && write.Expect != nil && x.Expired(write) {
+			writes[i].Expect = nil
+			return true
+		}
+	}
+	return false
 }
 
 // apply performs one catalog step unless it is done already.

@@ -24,8 +24,9 @@ type clock struct {
 	naps  int
 }
 
-func (c *clock) options() guard.FreezeOptions {
+func (c *clock) options(cluster *modelcluster.Cluster) guard.FreezeOptions {
 	return guard.FreezeOptions{
+		After:    pitr.OpTime{TS: cluster.Now(), Term: 1},
 		Announce: func(context.Context, pitr.OpTime) error { return nil },
 		Now:      func() time.Time { return c.now },
 		Sleep: func(ctx context.Context, d time.Duration) error {
@@ -64,7 +65,7 @@ func keyOf(t *testing.T, document bson.Raw) pitr.Key {
 func TestBlockIsAnnouncedFirstAndRetried(t *testing.T) {
 	cluster, c := shop(t), &clock{}
 	cluster.BusyBlocks = 3
-	options := c.options()
+	options := c.options(cluster)
 	var announced pitr.OpTime
 	options.Announce = func(_ context.Context, newest pitr.OpTime) error {
 		if len(cluster.Log()) != 0 {
@@ -94,18 +95,19 @@ func TestBlockIsAnnouncedFirstAndRetried(t *testing.T) {
 
 func TestBlockOfSomebodyElseIsRefusedAndStays(t *testing.T) {
 	cluster, c := shop(t), &clock{}
+	before := pitr.OpTime{TS: cluster.Now(), Term: 1}
 	if err := cluster.BlockWrites(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	announced := pitr.OpTime{TS: cluster.Now(), Term: 1}
-	if _, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options()); pitr.KindOf(err) != pitr.KindRefused {
+	if _, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options(cluster)); pitr.KindOf(err) != pitr.KindRefused {
 		t.Errorf("freeze: %v", err)
 	}
 	if _, err := guard.Lift(t.Context(), cluster, announced); pitr.KindOf(err) != pitr.KindRefused {
 		t.Errorf("lift: %v", err)
 	}
 	// Ours was lifted, and theirs set later: theirs stays.
-	ours := pitr.OpTime{TS: cluster.Now() - 1, Term: 1}
+	ours := before
 	for range 2 {
 		if err := cluster.UnblockWrites(t.Context()); err != nil {
 			t.Fatal(err)
@@ -126,7 +128,7 @@ func TestQuietEndsAtTheLastForeignWrite(t *testing.T) {
 	cluster, c := shop(t).WithoutAuthentication(), &clock{}
 	other := pitr.Namespace{DB: "elsewhere", Collection: "noise"}
 	cluster.Put(pitr.Collection{NS: other, UUID: pitr.UUID{8}})
-	options := c.options()
+	options := c.options(cluster)
 	options.Scope = pitr.Scope{Only: []string{"shop"}}
 	var lastWrite pitr.Timestamp
 	c.sleep = func(n int) {
@@ -151,7 +153,7 @@ func TestQuietEndsAtTheLastForeignWrite(t *testing.T) {
 func TestQuietIsRefusedWhileSomebodyWrites(t *testing.T) {
 	cluster, c := shop(t).WithoutAuthentication(), &clock{}
 	c.sleep = func(int) { _ = cluster.UserWrite(items, keyOf(t, item(t, 1, "")), item(t, 1, "n")) }
-	_, err := guard.Freeze(t.Context(), cluster, guard.WayQuiet, c.options())
+	_, err := guard.Freeze(t.Context(), cluster, guard.WayQuiet, c.options(cluster))
 	if pitr.KindOf(err) != pitr.KindRefused || !strings.Contains(err.Error(), "shop.items") || pitr.HintOf(err) == "" {
 		t.Errorf("freeze: %v", err)
 	}
@@ -206,7 +208,7 @@ func TestFirstStrayStopsBeforeTheNextWrite(t *testing.T) {
 	for name, stray := range strays {
 		t.Run(name, func(t *testing.T) {
 			cluster, c := shop(t), &clock{}
-			f, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options())
+			f, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options(cluster))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -34,7 +34,7 @@ func judge(live []pitr.Collection, step pitr.CatalogWrite) (pitr.CatalogWrite, e
 		switch {
 		case spec == nil:
 			return nil, nil
-		case !sameSpec(spec, s.Spec):
+		case !SameIndex(spec, s.Spec):
 			return nil, strayCatalog(s, "the index is another one now")
 		}
 		return s, nil
@@ -74,7 +74,7 @@ func judgeIndexes(found *pitr.Collection, s pitr.CreateIndexes) (pitr.CatalogWri
 		switch {
 		case there == nil:
 			missing = append(missing, spec)
-		case !sameSpec(there, spec):
+		case !SameIndex(there, spec):
 			return nil, strayCatalog(s, "the index "+pitr.IndexName(spec)+" is there with another spec")
 		}
 	}

@@ -57,6 +57,12 @@ func (l *Ledger) hash(ns pitr.Namespace, key pitr.Key) uint64 {
 	return maphash.String(l.seed, ns.String()+"\x00"+key.Equal())
 }
 
+// Find gives the change of a key; false when the job has none.
+func (l *Ledger) Find(ns pitr.Namespace, key pitr.Key) (pitr.Change, bool, error) {
+	change, i, err := l.find(ns, key)
+	return change, i >= 0 && err == nil, err
+}
+
 // find gives the change of a key and its index, false when the job has none.
 func (l *Ledger) find(ns pitr.Namespace, key pitr.Key) (pitr.Change, int32, error) {
 	hash := l.hash(ns, key)
@@ -198,7 +204,7 @@ func builtBy(command oplog.Command) []bson.Raw {
 // allAmong reports whether there are specs, and each is one of the others.
 func allAmong(specs, others []bson.Raw) bool {
 	for _, spec := range specs {
-		if !slices.ContainsFunc(others, func(other bson.Raw) bool { return sameSpec(spec, other) }) {
+		if !slices.ContainsFunc(others, func(other bson.Raw) bool { return SameIndex(spec, other) }) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package modelcluster
 
 import (
 	"context"
+	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -20,6 +21,21 @@ func (c *Cluster) Apply(_ context.Context, step pitr.CatalogWrite) (pitr.Timesta
 		c.log = append(c.log, step.String())
 	}
 	return ts, err
+}
+
+// UserApply performs a catalog step of somebody else: it fails under a block, and drops collections with what is in them.
+func (c *Cluster) UserApply(step pitr.CatalogWrite) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.block.Standing {
+		return fmt.Errorf("User writes blocked")
+	}
+	if drop, ok := step.(pitr.DropCollection); ok && c.collections[drop.NS] != nil {
+		c.collections[drop.NS].documents = map[string]bson.Raw{}
+		step = pitr.DropCollection{NS: drop.NS, UUID: c.collections[drop.NS].UUID}
+	}
+	_, err := c.apply(step)
+	return err
 }
 
 func (c *Cluster) apply(step pitr.CatalogWrite) (pitr.Timestamp, error) {

@@ -37,13 +37,15 @@ type collection struct {
 
 // New makes an empty cluster whose user may block writes and pass the block.
 func New() *Cluster {
-	return &Cluster{
+	c := &Cluster{
 		server: pitr.Server{Ability: pitr.AbilityFull, Set: "rs0", SetID: "0123456789abcdef01234567", Member: "a:1",
 			Hosts: []string{"a:1"}, Version: "7.0.0", FCV: "7.0", Authenticated: true},
 		collections: map[pitr.Namespace]*collection{},
 		now:         pitr.NewTimestamp(1_700_000_000, 1),
 		block:       pitr.WriteBlock{MaySet: true, MayPass: true},
 	}
+	c.NoOp()
+	return c
 }
 
 // WithoutAuthentication makes it a cluster where nobody can pass a write block.

@@ -60,11 +60,17 @@ func (c *Cluster) Entries(_ context.Context, after pitr.Timestamp) iter.Seq2[bso
 	entries := append([]bson.Raw(nil), c.oplog...)
 	c.mu.Unlock()
 	return func(yield func(bson.Raw, error) bool) {
+		joined := false
 		for _, entry := range entries {
 			t, i := entry.Lookup("ts").Timestamp()
-			if pitr.NewTimestamp(t, i) > after && !yield(entry, nil) {
+			at := pitr.NewTimestamp(t, i)
+			joined = joined || at == after
+			if at > after && joined && !yield(entry, nil) {
 				return
 			}
+		}
+		if !joined {
+			yield(nil, pitr.Errorf(pitr.KindHole, "read the oplog", "", "there is no entry at %s", after))
 		}
 	}
 }

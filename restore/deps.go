@@ -1,0 +1,131 @@
+package restore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/format"
+	"pitr/guard"
+)
+
+// Past answers from the repository what the cluster was like. Namespaces of changes are those that the collection has at
+// T, or at E where T does not have it.
+type Past interface {
+	// Price counts what a gap touched without reading documents, and names what a rewind of it cannot cross.
+	Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (Price, error)
+	// Catalog gives the collections and views in scope at a moment, in the order of names.
+	Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error)
+	// Changes yields every document that an entry of the gap touched, or that a dropped or re-created collection takes
+	// with it, with its state at both ends, namespace by namespace. Classes do not know expiry. Bytes are valid until the
+	// next one.
+	Changes(ctx context.Context, gap pitr.Window, scope pitr.Scope) iter.Seq2[pitr.Change, error]
+	// Documents yields all documents of a collection at a moment, in any order. Bytes are valid until the next one.
+	Documents(ctx context.Context, at pitr.Timestamp, collection pitr.Collection) iter.Seq2[bson.Raw, error]
+}
+
+// Price is what a gap touched.
+type Price struct {
+	Touched map[pitr.Namespace]map[pitr.Class]int64
+	// Obstacles are entries that a rewind cannot cross.
+	Obstacles []Obstacle
+}
+
+// Obstacle is an entry that cannot be undone, with the reason in words.
+type Obstacle struct {
+	NS   pitr.Namespace
+	At   pitr.OpTime
+	What string
+}
+
+// Finder finds single documents in the past.
+type Finder interface {
+	// Find gives the document of a key at a moment, nil where there is none.
+	Find(ctx context.Context, at pitr.Timestamp, ns pitr.Namespace, key pitr.Key) (bson.Raw, error)
+}
+
+// Archive follows the oplog into the repository.
+type Archive interface {
+	// Through returns when the archive reaches the moment, and a majority of the cluster has passed it: by waiting for the
+	// archiver that runs, or by archiving itself. It gives the newest entry that is archived then.
+	Through(ctx context.Context, at pitr.Timestamp) (pitr.OpTime, error)
+}
+
+// Evidence takes snapshots.
+type Evidence interface {
+	// Take takes an ordinary snapshot of the scope and returns its published manifest.
+	Take(ctx context.Context, scope pitr.Scope, reason format.Reason) (format.Manifest, error)
+}
+
+// Writers tells who is connected and able to write.
+type Writers interface {
+	Writers(ctx context.Context) ([]pitr.Writer, error)
+}
+
+// Question is what a job asks when the damage has grown since the intent was confirmed.
+type Question struct {
+	// Intended is the number of touched documents that was confirmed, Found the number now.
+	Intended, Found int64
+}
+
+// Deps are what a job works with. Repository, Target, Past and Archive are required.
+type Deps struct {
+	Repository *catalog.Repository
+	Target     guard.Target
+	Past       Past
+	Archive    Archive
+	// Evidence is needed only where the archive cannot seal the present state.
+	Evidence Evidence
+	// Finder tells, where no write block stands, whether a document that vanished was due to expire; nil: nobody can tell.
+	Finder Finder
+	// Writers may be nil: then nobody is named.
+	Writers Writers
+	// Ask is asked when the damage has grown by more than a fifth; nil refuses.
+	Ask func(context.Context, Question) (bool, error)
+	// WorkFolder takes the job's temporary file, the system's own folder when empty.
+	WorkFolder string
+	// Operator is user@host, Host the machine, Version that of the program.
+	Operator, Host, Version string
+	// Quiet and Patience are those of guard.FreezeOptions.
+	Quiet, Patience time.Duration
+	// Workers is the number of transactions at a time.
+	Workers int
+	// Limits are those of one transaction.
+	Limits   guard.Limits
+	Progress pitr.Progress
+	Log      *slog.Logger
+	Now      func() time.Time
+	Sleep    func(context.Context, time.Duration) error
+	Random   io.Reader
+}
+
+func (d Deps) withDefaults() Deps {
+	d.Progress = cmp.Or(d.Progress, pitr.Silent)
+	d.WorkFolder = cmp.Or(d.WorkFolder, os.TempDir())
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now //nolint:forbidigo // the default of a clock that is handed in
+	}
+	return d
+}
+
+// cluster describes the target for the records of a job.
+func (d Deps) cluster(ctx context.Context) (format.Cluster, pitr.Server, error) {
+	server, err := d.Target.Server(ctx)
+	if err != nil {
+		return format.Cluster{}, server, fmt.Errorf("ask the cluster who it is: %w", err)
+	}
+	return format.Cluster{Name: d.Repository.ClusterName(), Set: server.Set, SetID: server.SetID, Member: server.Member,
+		Hosts: server.Hosts, Version: server.Version, FCV: server.FCV}, server, nil
+}

@@ -1,0 +1,109 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/format"
+)
+
+// The steps of a job as its records name them. A record is published before what it announces, but for those that say
+// that something is done.
+const (
+	stepEvidence = "evidence taken"
+	stepFreeze   = "freeze"
+	stepFrozen   = "frozen"
+	stepSealed   = "sealed"
+	stepLeft     = "left alone"
+	stepWrite    = "write"
+	stepPhase    = "phase done"
+	stepVerified = "verified"
+	stepUnfrozen = "unfrozen"
+	stepStopped  = "stopped"
+)
+
+// detail is what step records carry beside their time; each step uses some of it.
+type detail struct {
+	Way      string `bson:"way,omitempty"`
+	Snapshot string `bson:"snapshot,omitempty"`
+	Phase    string `bson:"phase,omitempty"`
+	Kind     string `bson:"kind,omitempty"`
+	// Adopted is the job whose write block this one works under, when it is not its own.
+	Adopted string `bson:"adopted,omitempty"`
+	// Left are the things that an undo left alone: how many, and the first of them.
+	LeftCount int64  `bson:"leftCount,omitempty"`
+	Left      []left `bson:"left,omitempty"`
+	// Block is the optime of the entry that set the write block.
+	Block *blockMark `bson:"block,omitempty"`
+}
+
+type blockMark struct {
+	TS   bson.Timestamp `bson:"ts"`
+	Term int64          `bson:"t"`
+}
+
+func markOf(at pitr.OpTime) *blockMark {
+	if at.IsZero() {
+		return nil
+	}
+	return &blockMark{TS: at.TS.BSON(), Term: at.Term}
+}
+
+func (m *blockMark) opTime() pitr.OpTime {
+	if m == nil {
+		return pitr.OpTime{}
+	}
+	return pitr.OpTime{TS: pitr.TimestampOf(m.TS), Term: m.Term}
+}
+
+// journal publishes the step records of one attempt and knows those of earlier ones.
+type journal struct {
+	repository *catalog.Repository
+	job        format.ID
+	host       string
+	now        func() time.Time
+	attempt    int
+	number     int
+	past       []format.StepRecord
+}
+
+func newJournal(deps Deps, job format.ID, past []format.StepRecord) *journal {
+	j := &journal{repository: deps.Repository, job: job, host: deps.Host, now: deps.Now, attempt: 1, past: past}
+	for _, record := range past {
+		j.attempt = max(j.attempt, record.Attempt+1)
+	}
+	return j
+}
+
+// record publishes a step. Whoever reads the job later knows it from here on.
+func (j *journal) record(ctx context.Context, step string, at pitr.OpTime, d detail) error {
+	content, err := bson.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("record the step %q: %w", step, err)
+	}
+	j.number++
+	record := format.StepRecord{Job: j.job, Attempt: j.attempt, Number: j.number, Step: step, Taken: j.now().UTC(),
+		Host: j.host, At: at, Detail: content}
+	if _, err := j.repository.PutObject(ctx, &record); err != nil {
+		return fmt.Errorf("record the step %q: %w", step, err)
+	}
+	j.past = append(j.past, record)
+	return nil
+}
+
+// last gives the newest record of a step; false when the job never came to it.
+func (j *journal) last(step string) (format.StepRecord, detail, bool) {
+	for i := len(j.past) - 1; i >= 0; i-- {
+		if j.past[i].Step == step {
+			var d detail
+			_ = bson.Unmarshal(j.past[i].Detail, &d) // its digest fits: it is what record wrote
+			return j.past[i], d, true
+		}
+	}
+	return format.StepRecord{}, detail{}, false
+}

@@ -1,0 +1,118 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/format"
+	"pitr/guard"
+)
+
+// Resume goes on with a job that was stopped or killed, from what it has published. A job that had not come as far as its
+// first write is resumed only while its intent is valid, or under its own block.
+func Resume(ctx context.Context, deps Deps, id format.ID) (Outcome, error) {
+	deps = deps.withDefaults()
+	lease, err := takeLease(ctx, deps)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer release(ctx, deps, lease)
+	ctx = lease.Context(ctx)
+	j, err := load(ctx, deps, id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	j.lease = lease
+	if err := j.resumable(ctx); err != nil {
+		return Outcome{}, j.refuseResume(err)
+	}
+	return j.perform(ctx)
+}
+
+// load reads a job that has not ended.
+func load(ctx context.Context, deps Deps, id format.ID) (*job, error) {
+	found, err := sound(ctx, deps, id)
+	if err != nil {
+		return nil, err
+	}
+	if found.Result != nil {
+		return nil, pitr.Refusef("resume job "+string(id), "see `pitr report "+string(id)+"`", "the job has ended (%s)", found.Result.Outcome)
+	}
+	if by, err := undoneBy(ctx, deps, id); err != nil || by != "" {
+		return nil, orRefuse(err, "resume job "+string(id), "the job was undone by job %s", by)
+	}
+	intent, err := loadIntent(*found.Intent)
+	if err != nil {
+		return nil, err
+	}
+	if intent.Kind != format.JobRewind && intent.Kind != format.JobUndo {
+		return nil, pitr.Refusef("resume job "+string(id), "see `pitr jobs`", "a job of kind %s is not resumed this way", intent.Kind)
+	}
+	j := &job{Deps: deps, intent: intent, journal: newJournal(deps, id, found.Steps), resumed: true, published: found.Changes}
+	_, _, j.wrote = j.journal.last(stepWrite)
+	if intent.Kind == format.JobUndo {
+		undone, err := sound(ctx, deps, intent.Job)
+		if err != nil {
+			return nil, err
+		}
+		j.undone = &undone
+	}
+	return j, nil
+}
+
+// sound reads a job and refuses one that is damaged.
+func sound(ctx context.Context, deps Deps, id format.ID) (catalog.Job, error) {
+	found, err := deps.Repository.Job(ctx, id)
+	if err != nil {
+		return found, err
+	}
+	if len(found.Damaged) > 0 {
+		return found, pitr.Corruptf("read job "+string(id), "%s: %w", found.Damaged[0].Object, found.Damaged[0].Err)
+	}
+	if found.Intent == nil {
+		return found, pitr.Corruptf("read job "+string(id), "its intent is missing")
+	}
+	return found, nil
+}
+
+func orRefuse(err error, op, message string, args ...any) error {
+	if err != nil {
+		return err
+	}
+	return pitr.Refusef(op, "see `pitr jobs`", message, args...)
+}
+
+// resumable checks that the world is still the one that the job was confirmed for.
+func (j *job) resumable(ctx context.Context) error {
+	if err := sameCluster(ctx, j.Deps, j.intent); err != nil {
+		return err
+	}
+	if j.published != nil {
+		return nil
+	}
+	if announced, d, ok := j.journal.last(stepFreeze); ok && guard.Way(d.Way) == guard.WayBlock {
+		block, err := j.Target.WriteBlock(ctx)
+		if err != nil {
+			return fmt.Errorf("ask about the write block: %w", err)
+		}
+		_, ours, err := guard.FindBlock(ctx, j.Target, announced.At)
+		if err != nil || ours && block.Standing {
+			return err
+		}
+	}
+	if j.Now().After(j.intent.Expires) {
+		return pitr.Refusef("resume job "+string(j.intent.ID), "run the restore again: it shows what there is to do now",
+			"nothing was written yet, and its intent is not valid any more")
+	}
+	return nil
+}
+
+// refuseResume gives the refusal of a resumed job its kind: after the first write every failure is halfway.
+func (j *job) refuseResume(cause error) error {
+	if !j.wrote {
+		return &pitr.Error{Op: "resume job " + string(j.intent.ID), Err: cause}
+	}
+	return &pitr.Error{Kind: pitr.KindHalfway, Op: "resume job " + string(j.intent.ID), Err: cause, Hint: pitr.HintOf(cause)}
+}
