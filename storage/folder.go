@@ -90,11 +90,7 @@ func OpenFolder(name string, o FolderOptions) (*Folder, error) {
 	if err != nil {
 		return nil, folderError("open the folder", name, err)
 	}
-	f := &Folder{root: root, sync: o.syncer(), now: o.Now}
-	if f.now == nil {
-		f.now = time.Now
-	}
-	return f, nil
+	return &Folder{root: root, sync: o.syncer(), now: clock(o.Now)}, nil
 }
 
 // Close gives the folder's handle back; the store cannot be used afterwards.

@@ -33,7 +33,7 @@ var _ Store = (*Memory)(nil)
 
 // NewMemory makes an empty store with the clock of the machine.
 func NewMemory() *Memory {
-	return &Memory{Now: time.Now, objects: make(map[string]memoryObject)}
+	return &Memory{Now: clock(nil), objects: make(map[string]memoryObject)}
 }
 
 // Create implements Store.

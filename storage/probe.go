@@ -45,9 +45,7 @@ func Probe(ctx context.Context, s Store, o ProbeOptions) (ProbeResult, error) {
 	if o.Folder == "" {
 		o.Folder = "probe/" + rand.Text()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock(o.Now)
 	p := probe{store: s, now: o.Now, name: o.Folder + "/once", race: o.Folder + "/race"}
 	for _, step := range []func(context.Context) error{p.create, p.read, p.list, p.createAgain, p.createAtOnce, p.delete} {
 		if err := step(ctx); err != nil {

@@ -34,7 +34,7 @@ func TestProbe(t *testing.T) {
 type careless struct{ *storage.Memory }
 
 func (c careless) Create(ctx context.Context, name string, data []byte) error {
-	if err := c.Memory.Delete(ctx, name); err != nil && !errors.Is(err, storage.ErrNotFound) {
+	if err := c.Delete(ctx, name); err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	err := c.Memory.Create(ctx, name, data)

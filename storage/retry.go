@@ -41,9 +41,7 @@ func Retry(s Store, o RetryOptions) Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock(o.Now)
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}
