@@ -93,6 +93,24 @@ func (r *Repository) LastSegment(ctx context.Context, branch format.ID) (Segment
 	return last, last.Through != 0, nil
 }
 
+// LaterSegment gives the segment that reaches furthest of a known one and those that are listed behind it: a cheap look for
+// whoever watches an archive grow.
+func (r *Repository) LaterSegment(ctx context.Context, branch format.ID, known Segment) (Segment, error) {
+	name, err := known.Name(branch)
+	if err != nil {
+		return Segment{}, err
+	}
+	for found, err := range r.List(ctx, format.OplogPrefix(branch), name.String()) {
+		if err != nil {
+			return Segment{}, err
+		}
+		if found.Name.Kind() == format.KindSegment && found.Name.Window().Through > known.Through {
+			known = segmentOf(found)
+		}
+	}
+	return known, nil
+}
+
 const secondsOfDay = 24 * 60 * 60
 
 // furthestOfDay gives the segment that reaches furthest of the first day with a segment, from the day of a moment on.
