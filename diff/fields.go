@@ -79,8 +79,11 @@ const maxFieldDepth = 300
 type finder struct{ found []FieldChange }
 
 func (f *finder) add(path Path, kind FieldKind, e, t bson.RawValue) {
-	f.found = append(f.found, FieldChange{Path: slices.Clone(path), Kind: kind, E: e, T: t})
+	f.found = append(f.found, FieldChange{Path: path, Kind: kind, E: e, T: t})
 }
+
+// with gives the path of a field, in memory of its own.
+func (p Path) with(name string) Path { return append(slices.Clip(p), name) }
 
 func whole(document bson.Raw) bson.RawValue {
 	if document == nil {
@@ -89,32 +92,50 @@ func whole(document bson.Raw) bson.RawValue {
 	return bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: document}
 }
 
-// place is a field of a document: the n-th of its name, at an index.
-type place struct {
-	name string
-	nth  int
-}
-
 // documents compares two documents field by field.
 func (f *finder) documents(path Path, e, t bson.Raw) {
 	if bytes.Equal(e, t) {
 		return
 	}
-	elementsE, placesE, okE := elementsOf(e)
-	elementsT, _, okT := elementsOf(t)
-	if !okE || !okT || len(path) > maxFieldDepth {
+	elementsE, errE := e.Elements()
+	elementsT, errT := t.Elements()
+	if errE != nil || errT != nil || len(path) > maxFieldDepth {
 		f.add(path, FieldChanged, whole(e), whole(t))
 		return
 	}
 	before := len(f.found)
-	counts := make(map[string]int, len(elementsT))
+	// Versions of one document mostly have the same fields: as far as their names agree nothing has to be looked up.
+	start, shorter := 0, min(len(elementsE), len(elementsT))
+	for start < shorter && elementsE[start].Key() == elementsT[start].Key() {
+		f.values(path, elementsE[start].Key(), elementsE[start].Value(), elementsT[start].Value())
+		start++
+	}
+	f.remaining(path, elementsE[start:], elementsT[start:])
+	if len(f.found) == before {
+		// Bytes differ and no field does: one document is absent and the other empty.
+		f.add(path, FieldChanged, whole(e), whole(t))
+	}
+}
+
+// place is a field of a document: the n-th of its name.
+type place struct {
+	name string
+	nth  int
+}
+
+// remaining compares the fields from the first one on that has another name on the other side.
+func (f *finder) remaining(path Path, elementsE, elementsT []bson.RawElement) {
+	if len(elementsE) == 0 && len(elementsT) == 0 {
+		return
+	}
+	placesE := make(map[place]int, len(elementsE))
+	for i, at := range placesOf(elementsE) {
+		placesE[at] = i
+	}
 	met := make([]bool, len(elementsE))
-	// order holds, for each field of T that E has too, its index at E.
-	var order []int
-	var both []int
-	for i, element := range elementsT {
-		at := place{element.Key(), counts[element.Key()]}
-		counts[at.name]++
+	// order holds, for each field of T that E has too, its index at E, both its index at T.
+	var order, both []int
+	for i, at := range placesOf(elementsT) {
 		if indexE, found := placesE[at]; found {
 			met[indexE] = true
 			order, both = append(order, indexE), append(both, i)
@@ -123,52 +144,41 @@ func (f *finder) documents(path Path, e, t bson.Raw) {
 	stays := longestRise(order)
 	next := 0
 	for i, element := range elementsT {
-		inner := append(slices.Clip(path), element.Key())
 		if next == len(both) || both[next] != i {
-			f.add(inner, FieldRemoved, bson.RawValue{}, element.Value())
+			f.add(path.with(element.Key()), FieldRemoved, bson.RawValue{}, element.Value())
 			continue
 		}
 		valueE := elementsE[order[next]].Value()
 		if !stays[next] {
-			f.add(inner, FieldMoved, valueE, element.Value())
+			f.add(path.with(element.Key()), FieldMoved, valueE, element.Value())
 		}
-		f.values(inner, valueE, element.Value())
+		f.values(path, element.Key(), valueE, element.Value())
 		next++
 	}
 	for i, element := range elementsE {
 		if !met[i] {
-			f.add(append(slices.Clip(path), element.Key()), FieldAdded, element.Value(), bson.RawValue{})
+			f.add(path.with(element.Key()), FieldAdded, element.Value(), bson.RawValue{})
 		}
 	}
-	if len(f.found) == before {
-		// Bytes differ and no field does: one is absent, or ends in another way.
-		f.add(path, FieldChanged, whole(e), whole(t))
-	}
 }
 
-func elementsOf(document bson.Raw) ([]bson.RawElement, map[place]int, bool) {
-	if document == nil {
-		return nil, nil, true
-	}
-	elements, err := document.Elements()
-	if err != nil {
-		return nil, nil, false
-	}
+func placesOf(elements []bson.RawElement) []place {
 	counts := make(map[string]int, len(elements))
-	places := make(map[place]int, len(elements))
+	places := make([]place, len(elements))
 	for i, element := range elements {
 		name := element.Key()
-		places[place{name, counts[name]}] = i
+		places[i] = place{name, counts[name]}
 		counts[name]++
 	}
-	return elements, places, true
+	return places
 }
 
-// values compares two values of one field.
-func (f *finder) values(path Path, e, t bson.RawValue) {
+// values compares two values of one field of the document or array at a path.
+func (f *finder) values(within Path, name string, e, t bson.RawValue) {
 	if e.Type == t.Type && bytes.Equal(e.Value, t.Value) {
 		return
 	}
+	path := within.with(name)
 	documentE, isDocumentE := e.DocumentOK()
 	documentT, isDocumentT := t.DocumentOK()
 	arrayE, isArrayE := e.ArrayOK()
@@ -216,14 +226,14 @@ func (f *finder) arrays(path Path, e, t bson.Raw) {
 		endE, endT = endE-1, endT-1
 	}
 	for i := start; i < max(endE, endT); i++ {
-		inner := append(slices.Clip(path), strconv.Itoa(i))
+		name := strconv.Itoa(i)
 		switch {
 		case i >= endE:
-			f.add(inner, FieldRemoved, bson.RawValue{}, elementsT[i].Value())
+			f.add(path.with(name), FieldRemoved, bson.RawValue{}, elementsT[i].Value())
 		case i >= endT:
-			f.add(inner, FieldAdded, elementsE[i].Value(), bson.RawValue{})
+			f.add(path.with(name), FieldAdded, elementsE[i].Value(), bson.RawValue{})
 		default:
-			f.values(inner, elementsE[i].Value(), elementsT[i].Value())
+			f.values(path, name, elementsE[i].Value(), elementsT[i].Value())
 		}
 	}
 	if len(f.found) == before {
