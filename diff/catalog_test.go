@@ -42,6 +42,12 @@ func TestCatalogSteps(t *testing.T) {
 		"renamed, and its name taken": {
 			[]pitr.Collection{collection(t, "a", 2, ""), collection(t, "b", 1, "")}, []pitr.Collection{collection(t, "a", 1, "")},
 			[]string{"1 collection re-created shop.a", "2 collection created shop.b"}},
+		"renamed, and its name taken, listed the other way": {
+			[]pitr.Collection{collection(t, "b", 1, ""), collection(t, "a", 2, "")}, []pitr.Collection{collection(t, "a", 1, "")},
+			[]string{"1 collection re-created shop.a", "2 collection created shop.b"}},
+		"renamed over another": {
+			[]pitr.Collection{collection(t, "a", 2, "")}, []pitr.Collection{collection(t, "a", 1, ""), collection(t, "c", 2, "")},
+			[]string{"1 collection re-created shop.a", "2 collection dropped shop.c"}},
 		"two names traded": {
 			[]pitr.Collection{collection(t, "a", 2, ""), collection(t, "b", 1, "")},
 			[]pitr.Collection{collection(t, "a", 1, ""), collection(t, "b", 2, "")},

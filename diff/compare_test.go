@@ -182,6 +182,16 @@ func TestChangesAreNumberedAndOrdered(t *testing.T) {
 	if text != want {
 		t.Errorf("the changes are\n%s", text)
 	}
+	for _, change := range changes {
+		for _, document := range []bson.Raw{change.E, change.T} {
+			if document != nil && equalKey(t, document) != change.Key.Equal() {
+				t.Errorf("change %d holds %s after the side went on", change.N, document)
+			}
+		}
+	}
+	if x := changes[0].E.Lookup("x").StringValue() + changes[0].T.Lookup("x").StringValue(); x != "othersome text" {
+		t.Errorf("the changed document became %q after the side went on", x)
+	}
 	total := summary.Total()
 	if total.Classes[pitr.ClassCreated] != 2 || total.Classes[pitr.ClassDeleted] != 4 || total.Classes[pitr.ClassChanged] != 1 {
 		t.Errorf("counted as %v", total)

@@ -105,6 +105,11 @@ func TestFieldsFollowTheRule(t *testing.T) {
 	if got := listed(diff.Fields(raw(t, d()), nil)); got != " changed" {
 		t.Errorf("an empty document and none: %s", got)
 	}
+	odd := append(bson.Raw(nil), raw(t, d("a", bson.A{7}))...)
+	odd[4+3+4+1] = '5'
+	if got := listed(diff.Fields(odd, raw(t, d("a", bson.A{7})))); got != "a rewritten" {
+		t.Errorf("an array with odd names inside: %s", got)
+	}
 	if got := listed(diff.Fields([]byte{9, 0, 0, 0, 3, 0}, document)); got != " changed" {
 		t.Errorf("broken bytes: %s", got)
 	}
