@@ -196,9 +196,9 @@ const lookEvery = 10 * time.Second
 
 // affected gives the names that a step reads or writes.
 func affected(step pitr.CatalogWrite) pitr.Scope {
-	names := []string{step.Target().String()}
+	names := []string{step.Target().KnownAs().String()}
 	if rename, ok := step.(pitr.RenameCollection); ok {
-		names = append(names, rename.To.String())
+		names = append(names, rename.To.KnownAs().String())
 	}
 	return pitr.Scope{Only: names}
 }

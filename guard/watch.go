@@ -124,7 +124,7 @@ func (w *Watch) judge(ctx context.Context, group oplog.Committed) (own bool, err
 		own = true
 	}
 	for _, final := range finals {
-		if !w.options.Scope.Contains(final.ns) {
+		if !inScope(w.options.Scope, final.ns) {
 			continue
 		}
 		explained, err := w.ledger.explains(final)
@@ -167,10 +167,15 @@ func touches(op oplog.Op, scope pitr.Scope) bool {
 	}
 	switch command := op.Command.(type) {
 	case oplog.Rename:
-		return scope.Contains(command.From) || scope.Contains(command.To)
+		return inScope(scope, command.From) || inScope(scope, command.To)
 	case oplog.DropDatabase, oplog.AbortBuild:
 		// The drops of the collections have their own entries; a build that is given up changes nothing.
 		return false
 	}
-	return scope.Contains(op.NS)
+	return inScope(scope, op.NS)
+}
+
+// inScope reports whether a namespace belongs to users and is chosen, by the name under which people know it.
+func inScope(scope pitr.Scope, ns pitr.Namespace) bool {
+	return !ns.IsSystem() && scope.Contains(ns.KnownAs())
 }

@@ -70,12 +70,10 @@ func (j *job) loadCatalogs(ctx context.Context) error {
 		return j.reverseCatalogs(ctx)
 	}
 	var err error
-	if j.t, err = j.Past.Catalog(ctx, j.intent.To, j.intent.Scope); err != nil {
-		return fmt.Errorf("fold the catalog at T: %w", err)
+	if j.gap, err = j.Past.Gap(ctx, pitr.Window{After: j.intent.To, Through: j.f.TS}, j.intent.Scope); err != nil {
+		return fmt.Errorf("fold the gap: %w", err)
 	}
-	if j.e, err = j.Past.Catalog(ctx, j.f.TS, j.intent.Scope); err != nil {
-		return fmt.Errorf("fold the catalog at F: %w", err)
-	}
+	j.t, j.e = j.gap.T, j.gap.E
 	if j.published != nil {
 		return nil // the live one is on its way to that of T
 	}
@@ -107,18 +105,11 @@ func (j *job) order() error {
 
 // computeChanges asks the archive what the gap touched, and compares each document with the live one.
 func (j *job) computeChanges(ctx context.Context) error {
-	gap := pitr.Window{After: j.intent.To, Through: j.f.TS}
-	rules := map[pitr.Namespace][]expiry{}
-	for _, collection := range j.t {
-		rules[collection.NS] = expiries(collection)
-	}
-	names := liveNames(j.e, j.t)
-	comparer := comparer{job: j, names: names}
-	for change, err := range j.Past.Changes(ctx, gap, j.intent.Scope) {
+	comparer := comparer{job: j, names: liveNames(j.e, j.t)}
+	for change, err := range j.gap.Changes {
 		if err != nil {
 			return fmt.Errorf("fold what the gap touched: %w", err)
 		}
-		change = classifyExpiry(change, rules[change.NS], j.f.TS)
 		if err := comparer.add(ctx, change); err != nil {
 			return err
 		}

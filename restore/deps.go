@@ -18,19 +18,34 @@ import (
 	"pitr/guard"
 )
 
-// Past answers from the repository what the cluster was like. Namespaces of changes are those that the collection has at
-// T, or at E where T does not have it.
+// Past answers from the repository what the cluster was like; InRepository gives one.
 type Past interface {
-	// Price counts what a gap touched without reading documents, and names what a rewind of it cannot cross.
+	// Price counts what a gap touched, and names what a rewind of it cannot cross.
 	Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (Price, error)
+	// Gap folds what lies between two moments.
+	Gap(ctx context.Context, window pitr.Window, scope pitr.Scope) (Gap, error)
 	// Catalog gives the collections and views in scope at a moment, in the order of names.
 	Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error)
-	// Changes yields every document that an entry of the gap touched, or that a dropped or re-created collection takes
-	// with it, with its state at both ends, namespace by namespace. Classes do not know expiry. Bytes are valid until the
-	// next one.
-	Changes(ctx context.Context, gap pitr.Window, scope pitr.Scope) iter.Seq2[pitr.Change, error]
 	// Documents yields all documents of a collection at a moment, in any order. Bytes are valid until the next one.
 	Documents(ctx context.Context, at pitr.Timestamp, collection pitr.Collection) iter.Seq2[bson.Raw, error]
+	// Find gives the document of a key at a moment, nil where there is none.
+	Find(ctx context.Context, at pitr.Timestamp, document Name) (bson.Raw, error)
+}
+
+// Name names a document.
+type Name struct {
+	NS  pitr.Namespace
+	Key pitr.Key
+}
+
+// Gap is what lies between two moments T and E.
+type Gap struct {
+	// T and E are the catalogs in scope at both ends, in the order of names.
+	T, E []pitr.Collection
+	// Changes yields every document that an entry of the gap touched, or that a dropped or re-created collection takes with
+	// it, with its class and its state at both ends, namespace by namespace. The namespace is that at T, or at E where T
+	// does not have the collection. Bytes are valid until the next one.
+	Changes iter.Seq2[pitr.Change, error]
 }
 
 // Price is what a gap touched.
@@ -45,12 +60,6 @@ type Obstacle struct {
 	NS   pitr.Namespace
 	At   pitr.OpTime
 	What string
-}
-
-// Finder finds single documents in the past.
-type Finder interface {
-	// Find gives the document of a key at a moment, nil where there is none.
-	Find(ctx context.Context, at pitr.Timestamp, ns pitr.Namespace, key pitr.Key) (bson.Raw, error)
 }
 
 // Archive follows the oplog into the repository.
@@ -85,8 +94,6 @@ type Deps struct {
 	Archive    Archive
 	// Evidence is needed only where the archive cannot seal the present state.
 	Evidence Evidence
-	// Finder tells, where no write block stands, whether a document that vanished was due to expire; nil: nobody can tell.
-	Finder Finder
 	// Writers may be nil: then nobody is named.
 	Writers Writers
 	// Ask is asked when the damage has grown by more than a fifth; nil refuses.

@@ -49,7 +49,25 @@ func refusals(live, at []pitr.Collection, price Price, scope pitr.Scope) []Refus
 				"it was dropped or made anew, and %d documents are too many to write one by one", touched)})
 		}
 	}
+	list = append(list, tangles(live, at)...)
 	slices.SortFunc(list, func(a, b Refusal) int { return cmp.Or(a.NS.Compare(b.NS), cmp.Compare(a.Reason, b.Reason)) })
+	return list
+}
+
+// tangles names the collections that a rename took away from a name which something else bears now, or the other way
+// round: giving names back one by one would meet a name that is taken.
+func tangles(live, at []pitr.Collection) []Refusal {
+	var list []Refusal
+	now, then := byName(live), byName(at)
+	for _, c := range at {
+		for _, other := range live {
+			if c.UUID.IsZero() || c.UUID != other.UUID || c.NS == other.NS || now[c.NS] == nil && then[other.NS] == nil {
+				continue
+			}
+			list = append(list, Refusal{NS: c.NS, Reason: fmt.Sprintf("it is called %s now, and one of both names belongs to another collection", other.NS),
+				Hint: "give the collections their old names by hand first, then restore"})
+		}
+	}
 	return list
 }
 
@@ -75,7 +93,7 @@ func cannotRewind(c pitr.Collection, scope pitr.Scope) string {
 		if !named {
 			state = "enxcol_." + c.NS.Collection + "." + kind
 		}
-		if !scope.Contains(pitr.Namespace{DB: c.NS.DB, Collection: state}) {
+		if !scope.Contains(pitr.Namespace{DB: c.NS.DB, Collection: state}.KnownAs()) {
 			return "it is encrypted for queries, and its state collection " + state + " is not in the scope"
 		}
 	}

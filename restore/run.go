@@ -57,6 +57,7 @@ type job struct {
 	newest, f, announced, blocked pitr.OpTime
 	// frozen says that this attempt has come as far as the freeze.
 	frozen  bool
+	gap     Gap
 	e, t    []pitr.Collection
 	changes *spool
 	// touched are the namespaces of the changes.

@@ -205,7 +205,17 @@ func (w *world) Catalog(_ context.Context, at pitr.Timestamp, scope pitr.Scope) 
 	return slices.DeleteFunc(slices.Clone(w.moment(at).catalog), func(c pitr.Collection) bool { return !scope.Contains(c.NS) }), nil
 }
 
-func (w *world) Changes(_ context.Context, gap pitr.Window, scope pitr.Scope) iter.Seq2[pitr.Change, error] {
+func (w *world) Gap(ctx context.Context, gap pitr.Window, scope pitr.Scope) (restore.Gap, error) {
+	t, _ := w.Catalog(ctx, gap.After, scope)
+	e, _ := w.Catalog(ctx, gap.Through, scope)
+	return restore.Gap{T: t, E: e, Changes: w.changes(gap, scope)}, nil
+}
+
+func (w *world) Find(_ context.Context, at pitr.Timestamp, name restore.Name) (bson.Raw, error) {
+	return w.moment(at).documents[name.NS][name.Key.Equal()], nil
+}
+
+func (w *world) changes(gap pitr.Window, scope pitr.Scope) iter.Seq2[pitr.Change, error] {
 	return func(yield func(pitr.Change, error) bool) {
 		for _, change := range changesBetween(w.moment(gap.Through), w.moment(gap.After)) {
 			if w.corrupt != nil {
