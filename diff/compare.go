@@ -2,7 +2,9 @@ package diff
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -54,21 +56,14 @@ func (o Options) leavesOut(collection *pitr.Collection, document bson.Raw) bool 
 // partner than the limit allows (kind limit). What came before it is right but not complete.
 func Compare(ctx context.Context, e, t Side, options Options) iter.Seq2[pitr.Change, error] {
 	return func(yield func(pitr.Change, error) bool) {
-		if err := compare(ctx, e, t, options, yield); err != nil && !isStopped(err) {
+		if err := compare(ctx, e, t, options, yield); err != nil && !errors.Is(err, errStopped) {
 			yield(pitr.Change{}, err)
 		}
 	}
 }
 
-// stopped ends a comparison whose consumer wants no more.
-type stopped struct{}
-
-func (stopped) Error() string { return "the consumer stopped" }
-
-func isStopped(err error) bool {
-	_, is := err.(stopped) //nolint:errorlint // never wrapped
-	return is
-}
+// errStopped ends a comparison whose consumer wants no more.
+var errStopped = errors.New("the consumer stopped")
 
 func compare(ctx context.Context, e, t Side, options Options, yield func(pitr.Change, error) bool) error {
 	if options.Limit <= 0 {
@@ -89,9 +84,6 @@ func compare(ctx context.Context, e, t Side, options Options, yield func(pitr.Ch
 	for _, pair := range PairCollections(catalogE, catalogT, options.Scope) {
 		c := comparison{pair: pair, options: options, number: n, yield: yield}
 		if err := c.run(ctx, e, t); err != nil {
-			if isStopped(err) {
-				return err
-			}
 			return fmt.Errorf("compare %s: %w", pair.NS(), err)
 		}
 		n = c.number
@@ -113,8 +105,16 @@ type comparison struct {
 type waiting struct {
 	document bson.Raw
 	equal    string
-	isE      bool
+	at       moment
 }
+
+// moment is E or T.
+type moment byte
+
+const (
+	atE moment = 'E'
+	atT moment = 'T'
+)
 
 // waitingCost is what a waiting document takes beside its bytes and its key.
 const waitingCost = 200
@@ -152,10 +152,10 @@ func (c *comparison) run(ctx context.Context, e, t Side) error {
 		if documentE != nil && bytes.Equal(documentE, documentT) {
 			continue
 		}
-		if err := c.meet(documentE, true); err != nil {
+		if err := c.meet(documentE, atE); err != nil {
 			return err
 		}
-		if err := c.meet(documentT, false); err != nil {
+		if err := c.meet(documentT, atT); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func (c *comparison) run(ctx context.Context, e, t Side) error {
 }
 
 // meet settles a document against its waiting partner, or lets it wait. A nil document is none.
-func (c *comparison) meet(document bson.Raw, isE bool) error {
+func (c *comparison) meet(document bson.Raw, at moment) error {
 	if document == nil {
 		return nil
 	}
@@ -174,9 +174,9 @@ func (c *comparison) meet(document bson.Raw, isE bool) error {
 	}
 	partner, found := c.waiting[key.Equal()]
 	switch {
-	case found && partner.isE == isE:
+	case found && partner.at == at:
 		return pitr.Errorf(pitr.KindMismatch, "", "run `pitr verify` on the side that has it twice",
-			"two documents with _id %s on one side", key)
+			"two documents with _id %s at %c", key, at)
 	case found:
 		delete(c.waiting, key.Equal())
 		c.bytes -= cost(partner)
@@ -184,12 +184,12 @@ func (c *comparison) meet(document bson.Raw, isE bool) error {
 			return nil
 		}
 		own := bytes.Clone(document)
-		if isE {
+		if at == atE {
 			return c.emit(pitr.Change{E: own, T: partner.document})
 		}
 		return c.emit(pitr.Change{E: partner.document, T: own})
 	}
-	w := waiting{document: bytes.Clone(document), equal: key.Equal(), isE: isE}
+	w := waiting{document: bytes.Clone(document), equal: key.Equal(), at: at}
 	c.waiting[w.equal] = w
 	if c.bytes += cost(w); c.bytes > c.options.Limit {
 		return pitr.Errorf(pitr.KindLimit, "",
@@ -208,17 +208,11 @@ func (c *comparison) finish() error {
 		left = append(left, w)
 	}
 	slices.SortFunc(left, func(a, b waiting) int {
-		switch {
-		case a.isE && !b.isE:
-			return -1
-		case b.isE && !a.isE:
-			return 1
-		}
-		return strings.Compare(a.equal, b.equal)
+		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.equal, b.equal))
 	})
 	for _, w := range left {
 		change := pitr.Change{T: w.document}
-		if w.isE {
+		if w.at == atE {
 			change = pitr.Change{E: w.document}
 		}
 		if err := c.emit(change); err != nil {
@@ -242,7 +236,7 @@ func (c *comparison) emit(change pitr.Change) (err error) {
 		return pitr.Corruptf("", "%w", err)
 	}
 	if !c.yield(change, nil) {
-		return stopped{}
+		return errStopped
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (b *builder) end() {
 	start := b.starts[len(b.starts)-1]
 	b.starts = b.starts[:len(b.starts)-1]
 	b.data = append(b.data, 0)
-	binary.LittleEndian.PutUint32(b.data[start:], uint32(len(b.data)-start)) //nolint:gosec // documents stay under 64 MiB
+	binary.LittleEndian.PutUint32(b.data[start:], uint32(len(b.data)-start))
 }
 
 func (b *builder) key(kind bson.Type, key string) *builder {
@@ -49,21 +49,21 @@ func (b *builder) uint32(n uint32) { b.data = binary.LittleEndian.AppendUint32(b
 func (b *builder) uint64(n uint64) { b.data = binary.LittleEndian.AppendUint64(b.data, n) }
 
 func (b *builder) int32(key string, n int) {
-	b.key(bson.TypeInt32, key).uint32(uint32(n)) //nolint:gosec // callers count frames and collections
+	b.key(bson.TypeInt32, key).uint32(uint32(n))
 }
 
 func (b *builder) int64(key string, n int64) {
-	b.key(bson.TypeInt64, key).uint64(uint64(n)) //nolint:gosec // two's complement is the stored form
+	b.key(bson.TypeInt64, key).uint64(uint64(n))
 }
 
 func (b *builder) string(key, text string) {
-	b.key(bson.TypeString, key).uint32(uint32(len(text) + 1)) //nolint:gosec // short texts
+	b.key(bson.TypeString, key).uint32(uint32(len(text) + 1))
 	b.data = append(b.data, text...)
 	b.data = append(b.data, 0)
 }
 
 func (b *builder) binary(key string, content []byte) {
-	b.key(bson.TypeBinary, key).uint32(uint32(len(content))) //nolint:gosec // digests and hashes
+	b.key(bson.TypeBinary, key).uint32(uint32(len(content)))
 	b.data = append(b.data, bson.TypeBinaryGeneric)
 	b.data = append(b.data, content...)
 }
@@ -197,7 +197,7 @@ func (f *fields) optional(key string) bson.Raw {
 // list gives the values of an array in their order.
 func (f *fields) list(key string) []bson.RawValue {
 	array := typed(f, key, bson.RawValue.ArrayOK)
-	values, err := bson.RawArray(array).Values()
+	values, err := array.Values()
 	if err != nil {
 		f.fail(key, err)
 	}

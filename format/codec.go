@@ -84,7 +84,7 @@ func checkFrame(stored []byte, raw int) error {
 		return fmt.Errorf("a skippable frame where documents should be")
 	case header.DictionaryID != 0:
 		return fmt.Errorf("a frame that wants dictionary %d", header.DictionaryID)
-	case !header.HasFCS || header.FrameContentSize != uint64(raw): //nolint:gosec // never negative
+	case !header.HasFCS || header.FrameContentSize != uint64(raw):
 		return fmt.Errorf("a frame of %d bytes where the directory says %d", header.FrameContentSize, raw)
 	case !header.SingleSegment:
 		return fmt.Errorf("a frame with a window of its own, of %d bytes", header.WindowSize)

@@ -78,10 +78,10 @@ func appendDirectory(object []byte, name Name, frames []Frame, facts bson.Raw) (
 
 // appendTrailer wraps a directory in the skippable frame with its length, its digest and the magic.
 func appendTrailer(object, directory []byte) ([]byte, Digest) {
-	directory = binary.LittleEndian.AppendUint32(directory, uint32(len(directory))) //nolint:gosec // bounded by maxDirectory
+	directory = binary.LittleEndian.AppendUint32(directory, uint32(len(directory)))
 	digest := Sum(directory)
 	object = binary.LittleEndian.AppendUint32(object, skippableMagic)
-	object = binary.LittleEndian.AppendUint32(object, uint32(len(directory)+sha256.Size+len(trailerMagic))) //nolint:gosec // as above
+	object = binary.LittleEndian.AppendUint32(object, uint32(len(directory)+sha256.Size+len(trailerMagic)))
 	object = append(object, directory...)
 	object = append(object, digest[:]...)
 	return append(object, trailerMagic...), digest

@@ -146,6 +146,10 @@ func split(text []byte) ([]member, error) {
 		if err != nil {
 			return nil, err
 		}
+		key, isText := token.(string)
+		if !isText {
+			return nil, fmt.Errorf("a key that is no text")
+		}
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			return nil, err
@@ -154,7 +158,7 @@ func split(text []byte) ([]member, error) {
 		if err := json.Compact(&compact, value); err != nil {
 			return nil, err
 		}
-		members = append(members, member{key: token.(string), value: compact.Bytes()})
+		members = append(members, member{key: key, value: compact.Bytes()})
 	}
 	return members, nil
 }

@@ -55,7 +55,7 @@ func KeyBits(documents int64) (int, error) {
 }
 
 // KeyPartition gives the partition that a key hash belongs to.
-func KeyPartition(key uint64, bits int) int { return int(key >> (64 - bits)) } //nolint:gosec // at most 13 bits
+func KeyPartition(key uint64, bits int) int { return int(key >> (64 - bits)) }
 
 // SealKeys makes the partition of a key index that the name says, out of 2^bits. The entries may come in any order and
 // are sorted in place; all of them must belong to the partition.
@@ -75,7 +75,7 @@ func SealKeys(name Name, bits int, entries []KeyEntry) (Sealed, error) {
 		}
 		body = binary.LittleEndian.AppendUint64(body, e.Key)
 		body = binary.LittleEndian.AppendUint64(body, e.Document)
-		body = binary.LittleEndian.AppendUint32(body, uint32(e.Chunk<<12|e.Frame)) //nolint:gosec // 20 bits and 12
+		body = binary.LittleEndian.AppendUint32(body, uint32(e.Chunk<<12|e.Frame))
 	}
 	head := appendKeysHead(name, bits, entries, body)
 	sealed := Sealed{Name: name, Data: append(head, body...), Documents: int64(len(entries)), Raw: int64(len(body))}
@@ -93,8 +93,8 @@ func appendKeysHead(name Name, bits int, entries []KeyEntry, body []byte) []byte
 	size := keysHeadSize(len(entries))
 	head := make([]byte, 0, size+len(body))
 	head = append(head, keysMagic...)
-	head = binary.LittleEndian.AppendUint32(head, uint32(size)) //nolint:gosec // some 25 KB
-	head = binary.LittleEndian.AppendUint32(head, uint32(bits)) //nolint:gosec // at most 13
+	head = binary.LittleEndian.AppendUint32(head, uint32(size))
+	head = binary.LittleEndian.AppendUint32(head, uint32(bits))
 	head = binary.LittleEndian.AppendUint64(head, uint64(len(entries)))
 	head = append(head, name.text...)
 	head = append(head, make([]byte, keysNameSize-len(name.text))...)

@@ -111,14 +111,14 @@ func TestBadNamesAreRefused(t *testing.T) {
 }
 
 func TestConstructorsRefuse(t *testing.T) {
-	for what, make := range map[string]func() (format.Name, error){
+	for what, construct := range map[string]func() (format.Name, error){
 		"a path as an id":    func() (format.Name, error) { return format.ManifestName("../../etc") },
 		"no id":              func() (format.Name, error) { return format.IntentName("") },
 		"an id of two parts": func() (format.Name, error) { return format.IntentName(jobID + "/steps") },
 		"an empty window":    func() (format.Name, error) { return format.HoleName(branchID, pitr.Window{}) },
 		"a path as a lease":  func() (format.Name, error) { return format.LeaseName("a/b", 1) },
 	} {
-		if name, err := make(); pitr.KindOf(err) != pitr.KindInvalid || !name.IsZero() {
+		if name, err := construct(); pitr.KindOf(err) != pitr.KindInvalid || !name.IsZero() {
 			t.Errorf("%s gives %q, %v", what, name, err)
 		}
 	}

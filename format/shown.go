@@ -69,7 +69,10 @@ func (d *Document) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	if bytes.Contains(text, []byte(`"$raw"`)) {
-		var beside bytesBeside
+		// What is shown is for people only.
+		var beside struct {
+			Raw []byte `json:"$raw"`
+		}
 		if err := json.Unmarshal(text, &beside); err != nil {
 			return err
 		}

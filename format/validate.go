@@ -63,7 +63,7 @@ func documentAt(data []byte, at, end int) int {
 	if end-at < 5 {
 		return -1
 	}
-	size := int(int32(binary.LittleEndian.Uint32(data[at:]))) //nolint:gosec // the sign is wanted: lengths are signed
+	size := int(int32(binary.LittleEndian.Uint32(data[at:])))
 	if size < 5 || size > end-at || data[at+size-1] != 0 {
 		return -1
 	}
@@ -130,7 +130,7 @@ func (w *walker) length(at, end, smallest int) int {
 		w.fault = errValue
 		return 0
 	}
-	length := int(int32(binary.LittleEndian.Uint32(w.data[at:]))) //nolint:gosec // the sign is wanted: lengths are signed
+	length := int(int32(binary.LittleEndian.Uint32(w.data[at:])))
 	if length < smallest {
 		w.fault = errValue
 		return 0
