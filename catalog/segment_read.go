@@ -52,8 +52,11 @@ func EntryTime(entry bson.Raw) (pitr.OpTime, bool) {
 	if !ok {
 		return pitr.OpTime{}, false
 	}
-	// Very old entries have no term.
-	term, _ := entry.Lookup("t").AsInt64OK()
+	term, ok := entry.Lookup("t").AsInt64OK()
+	if !ok {
+		// The entry that initiates a set and very old ones have no term; package oplog calls that -1 too.
+		term = -1
+	}
 	return pitr.OpTime{TS: pitr.NewTimestamp(seconds, ordinal), Term: term}, true
 }
 

@@ -60,7 +60,7 @@ func (c *Client) boundOfOplog(ctx context.Context, op string, direction int) (pi
 		return pitr.OpTime{}, pitr.Errorf(pitr.KindUnavailable, op,
 			"the member may be in its initial sync: choose another one", "the oplog of %s is empty", c.server.Member)
 	}
-	var at opTime
+	at := opTime{Term: -1} // entries older than the first election have no term
 	if err := bson.Unmarshal(entry, &at); err != nil {
 		return pitr.OpTime{}, wrongReply(op, entry, err)
 	}
