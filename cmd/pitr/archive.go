@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/cluster"
+	"pitr/oplog"
+)
+
+func archiveCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name:  "archive",
+		Usage: "follow the oplog into the repository",
+		Subcommands: []*cli.Command{
+			{
+				Name: "run", Usage: "follow until stopped; run it as a service",
+				Description: "One archiver works at a time; others are told who it is. SIGTERM ends it after the segment in hand.\n\n" +
+					"Example:\n   pitr archive run",
+				Action: action(s, nil, runArchive),
+			},
+			{
+				Name: "once", Usage: "archive what a majority has committed by now, and end",
+				Description: "Example:\n   pitr archive once",
+				Action:      action(s, nil, archiveOnce),
+			},
+			{
+				Name: "status", Usage: "show how far the archive has come",
+				Description: "Example:\n   pitr archive status",
+				Action:      action(s, nil, archiveStatus),
+			},
+		},
+	}
+}
+
+// archiveLine is the JSON line of the archive commands.
+type archiveLine struct {
+	Type     string         `json:"type"`
+	Version  int            `json:"v"`
+	Branch   string         `json:"branch"`
+	Through  pitr.Timestamp `json:"through"`
+	Segments int64          `json:"segments"`
+	Entries  int64          `json:"entries"`
+	Bytes    int64          `json:"bytes"`
+	Waiting  string         `json:"waiting,omitempty"`
+}
+
+func newArchiveLine(status oplog.ArchiveStatus) archiveLine {
+	return archiveLine{Type: "archive", Version: 1, Branch: string(status.Branch), Through: status.Through.TS,
+		Segments: status.Segments, Entries: status.Entries, Bytes: status.Bytes, Waiting: status.Waiting}
+}
+
+// archiver connects cluster and repository.
+func (run *session) archiver(client *cluster.Client, repository *catalog.Repository) *oplog.Archiver {
+	return oplog.NewArchiver(client, repository, oplog.ArchiveOptions{Lease: run.lease(), Log: run.log})
+}
+
+// withCluster opens the repository for writing and the cluster for reading, and closes the cluster afterwards.
+func (run *session) withCluster(ctx context.Context, do func(*cluster.Client, *catalog.Repository) error) error {
+	repository, err := run.openRepository(ctx, writing)
+	if err != nil {
+		return err
+	}
+	client, err := run.connect(ctx, "uri")
+	if err != nil {
+		return err
+	}
+	defer client.Close(context.WithoutCancel(ctx))
+	return do(client, repository)
+}
+
+func runArchive(ctx context.Context, run *session, _ *cli.Context) error {
+	return run.withCluster(ctx, func(client *cluster.Client, repository *catalog.Repository) error {
+		if err := needOplog(client.Server()); err != nil {
+			return err
+		}
+		fmt.Fprintf(run.err, "archiving the oplog of %s, read from %s\n", printable(repository.ClusterName()), client.Server().Member)
+		options := oplog.ArchiveOptions{Lease: run.lease(), Log: run.log, Report: run.archiveReport()}
+		return oplog.NewArchiver(client, repository, options).Follow(ctx)
+	})
+}
+
+// archiveReport says now and then how far the archive is, and at once when it has to wait.
+func (run *session) archiveReport() func(oplog.ArchiveStatus) {
+	var said time.Time
+	waiting := ""
+	return func(status oplog.ArchiveStatus) {
+		now := run.now()
+		if status.Waiting == waiting && now.Sub(said) < plainInterval {
+			return
+		}
+		said, waiting = now, status.Waiting
+		switch {
+		case run.json:
+			// A stream of status lines; a failure to print is remembered by the result stream.
+			_ = run.line(newArchiveLine(status)) //nolint:errcheck // see resultWriter
+		case waiting != "":
+			fmt.Fprintf(run.err, "%s: waiting: %s\n", now.UTC().Format(time.TimeOnly), printable(waiting))
+		default:
+			fmt.Fprintf(run.err, "%s: archived through %s, %s entries\n", now.UTC().Format(time.TimeOnly), status.Through.TS, grouped(status.Entries))
+		}
+	}
+}
+
+func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
+	return run.withCluster(ctx, func(client *cluster.Client, repository *catalog.Repository) error {
+		if err := needOplog(client.Server()); err != nil {
+			return err
+		}
+		status, err := run.archiver(client, repository).Once(ctx)
+		if err != nil {
+			return err
+		}
+		if run.json {
+			return run.line(newArchiveLine(status))
+		}
+		fmt.Fprintf(run.out, "archived %s entries in %d segments, through %s\n", grouped(status.Entries), status.Segments, clockText(status.Through.TS))
+		run.next("pitr timeline")
+		return nil
+	})
+}
+
+func needOplog(server pitr.Server) error {
+	if server.Ability == pitr.AbilityFull {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindUnsupported, "follow the oplog", "connect to a replica set; snapshots, diff and copy work here all the same",
+		"%s has no usable oplog", server.Member)
+}
+
+func archiveStatus(ctx context.Context, run *session, _ *cli.Context) error {
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return err
+	}
+	timeline, err := repository.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	windows := timeline.Windows(timeline.Tip())
+	if len(windows) == 0 {
+		fmt.Fprintln(run.err, "the archive is empty")
+		run.next("pitr archive run")
+		return nil
+	}
+	for _, window := range windows {
+		if run.json {
+			if err := run.line(stretchLine{Type: "archived", Version: 1, First: window.After, Last: window.Through}); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(run.out, "archived after %s through %s\n", clockText(window.After), clockText(window.Through))
+	}
+	if run.json {
+		return nil
+	}
+	last := windows[len(windows)-1].Through
+	fmt.Fprintf(run.out, "the newest archived entry is %s old\n", spanText(run.now().Sub(last.Time())))
+	lease, err := repository.ShowLease(ctx, "archive")
+	if err != nil {
+		return err
+	}
+	if lease.Held() {
+		fmt.Fprintf(run.out, "archiver: %s\n", printable(lease.Owner()))
+		return nil
+	}
+	run.next("pitr archive run", "(nobody is archiving)")
+	return nil
+}

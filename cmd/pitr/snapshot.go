@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/cluster"
+	"pitr/format"
+	"pitr/snapshot"
+)
+
+func snapshotCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name:  "snapshot",
+		Usage: "take, list, show and verify snapshots",
+		Subcommands: []*cli.Command{
+			{
+				Name: "take", Usage: "copy the cluster into the repository",
+				Description: "Reads a consistent state while writes go on. Nothing is visible until everything was written and read\n" +
+					"back.\n\nExample:\n   pitr snapshot take --reason scheduled",
+				Flags: append(scopeFlags(),
+					&cli.StringFlag{Name: "reason", Usage: "why: scheduled, manual, before-migration, before-restore", Value: "manual"},
+					&cli.StringFlag{Name: "note", Usage: "a word for the people who will look for it")),
+				Action: action(s, nil, takeSnapshot),
+			},
+			{
+				Name: "list", Usage: "list snapshots, oldest first",
+				Description: "Example:\n   pitr snapshot list",
+				Action:      action(s, nil, listSnapshots),
+			},
+			{
+				Name: "show", Usage: "show one snapshot with its collections", ArgsUsage: "SNAPSHOT",
+				Description: "Example:\n   pitr snapshot show 20251022T092001Z-k3f9q2",
+				Action:      action(s, []string{"SNAPSHOT"}, showSnapshot),
+			},
+			{
+				Name: "verify", Usage: "check one snapshot", ArgsUsage: "SNAPSHOT",
+				Description: "Decodes every document and compares counts and sums with what the manifest promises.\n\n" +
+					"Example:\n   pitr snapshot verify 20251022T092001Z-k3f9q2",
+				Action: action(s, []string{"SNAPSHOT"}, verifySnapshot),
+			},
+		},
+	}
+}
+
+// snapshotLine is the JSON line of a snapshot.
+type snapshotLine struct {
+	Type      string           `json:"type"`
+	Version   int              `json:"v"`
+	ID        format.ID        `json:"id"`
+	Created   time.Time        `json:"created"`
+	Reason    format.Reason    `json:"reason"`
+	Note      string           `json:"note,omitempty"`
+	At        pitr.Timestamp   `json:"at"`
+	Exact     format.Exactness `json:"exact"`
+	Scope     pitr.Scope       `json:"scope"`
+	Documents int64            `json:"documents"`
+	Bytes     int64            `json:"bytes"`
+	Stored    int64            `json:"stored"`
+}
+
+func newSnapshotLine(m format.Manifest) snapshotLine {
+	return snapshotLine{Type: "snapshot", Version: 1, ID: m.ID, Created: m.Created, Reason: m.Reason, Note: m.Note, At: m.At,
+		Exact: m.Exact, Scope: m.Scope, Documents: m.Objects.Documents, Bytes: m.Objects.Bytes, Stored: m.Objects.Stored}
+}
+
+// reasons are those that a person may give; before-restore is for a restore done with another tool.
+var reasons = []string{"scheduled", "manual", "before-migration", "before-restore"}
+
+func reasonOf(c *cli.Context) (format.Reason, error) {
+	for _, reason := range reasons {
+		if c.String("reason") == reason {
+			return format.Reason(reason), nil
+		}
+	}
+	return "", pitr.Errorf(pitr.KindInvalid, "read --reason", fmt.Sprintf("write one of %v", reasons), "%q is no reason", c.String("reason"))
+}
+
+func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	reason, err := reasonOf(c)
+	if err != nil {
+		return err
+	}
+	return run.withCluster(ctx, func(client *cluster.Client, repository *catalog.Repository) error {
+		shown := newProgress(run)
+		manifest, err := snapshot.Take(ctx, client, repository, snapshot.Options{
+			Archive: run.archiver(client, repository), Scope: scope, Reason: reason, Note: c.String("note"),
+			Operator: operator(), Version: version, Lease: run.lease(), Progress: shown, Log: run.log,
+		})
+		shown.Clear()
+		if err != nil {
+			return err
+		}
+		if run.json {
+			return run.line(newSnapshotLine(manifest))
+		}
+		fmt.Fprintf(run.out, "snapshot %s: %s documents, %s in %s stored, %s\n", manifest.ID, grouped(manifest.Objects.Documents),
+			sizeText(manifest.Objects.Bytes), sizeText(manifest.Objects.Stored), exactText(manifest))
+		if client.Server().Ability == pitr.AbilityDocuments {
+			fmt.Fprintln(run.err, "this server has no usable oplog: the copy may mix moments, and no other moment can be reached from it")
+			run.next("pitr diff "+string(manifest.ID), "live")
+			return nil
+		}
+		run.next("pitr restore --to " + fmt.Sprintf("%q", "through "+manifest.At.String()))
+		return nil
+	})
+}
+
+func exactText(m format.Manifest) string {
+	if m.At == 0 {
+		return "not exact at any moment"
+	}
+	return fmt.Sprintf("as of %s, exact %s", clockText(m.At), m.Exact)
+}
+
+func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return err
+	}
+	snapshots, err := repository.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"SNAPSHOT", "AS OF", "REASON", "DOCUMENTS", "STORED", "SCOPE", "NOTE"}}
+	for _, m := range snapshots.Items {
+		if run.json {
+			if err := run.line(newSnapshotLine(m)); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{string(m.ID), clockText(m.At), string(m.Reason), grouped(m.Objects.Documents),
+			sizeText(m.Objects.Stored), m.Scope.String(), m.Note})
+	}
+	if !run.json {
+		if len(snapshots.Items) == 0 {
+			fmt.Fprintln(run.err, "no snapshot is there yet")
+			run.next("pitr snapshot take")
+			return nil
+		}
+		if err := run.table(rows); err != nil {
+			return err
+		}
+	}
+	return run.reportDamaged(snapshots.Damaged)
+}
+
+// reportDamaged lists objects that cannot be used, and fails if there are any: a list without them would be a lie.
+func (run *session) reportDamaged(damaged []catalog.Damaged) error {
+	for _, each := range damaged {
+		fmt.Fprintf(run.err, "damaged: %s: %s\n", each.Object, printable(each.Err.Error()))
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	return pitr.Corruptf("list what is there", "%d objects are damaged", len(damaged))
+}
+
+// collectionLine is a collection of a snapshot.
+type collectionLine struct {
+	Type      string              `json:"type"`
+	Version   int                 `json:"v"`
+	NS        pitr.Namespace      `json:"ns"`
+	Kind      pitr.CollectionType `json:"kind"`
+	Documents int64               `json:"documents"`
+	Bytes     int64               `json:"bytes"`
+	Indexes   int                 `json:"indexes"`
+}
+
+func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
+	reader, err := run.openSnapshot(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	manifest := reader.Manifest()
+	if run.json {
+		if err := run.line(newSnapshotLine(manifest)); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(run.out, "snapshot %s of %s, taken %s by %s\n%s, %s\n", manifest.ID, printable(manifest.Cluster.Name),
+			manifest.Created.UTC().Format(time.RFC3339), printable(manifest.Operator), exactText(manifest), manifest.Scope)
+	}
+	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}
+	for _, record := range reader.Collections() {
+		line := collectionLine{Type: "collection", Version: 1, NS: record.NS, Kind: record.Collection.Type, Documents: record.Documents,
+			Bytes: record.Bytes, Indexes: len(record.Indexes)}
+		if run.json {
+			if err := run.line(line); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []string{line.NS.String(), string(line.Kind), grouped(line.Documents), sizeText(line.Bytes), fmt.Sprint(line.Indexes)})
+	}
+	if run.json {
+		return nil
+	}
+	return run.table(rows)
+}
+
+func (run *session) openSnapshot(ctx context.Context, text string) (*snapshot.Reader, error) {
+	id, err := format.ParseID(text)
+	if err != nil {
+		return nil, pitr.Errorf(pitr.KindInvalid, "read the snapshot's id", "see `pitr snapshot list`", "%w", err)
+	}
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Open(ctx, repository, id)
+}
+
+func verifySnapshot(ctx context.Context, run *session, c *cli.Context) error {
+	reader, err := run.openSnapshot(ctx, c.Args().First())
+	if err != nil {
+		return err
+	}
+	documents := int64(0)
+	for _, record := range reader.Collections() {
+		if err := reader.Check(ctx, record); err != nil {
+			return err
+		}
+		documents += record.Documents
+	}
+	if run.json {
+		return run.line(newSnapshotLine(reader.Manifest()))
+	}
+	fmt.Fprintf(run.out, "snapshot %s is whole: %s documents in %d collections read and compared\n", reader.Manifest().ID,
+		grouped(documents), len(reader.Collections()))
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+)
+
+func timelineCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name:  "timeline",
+		Usage: "show which moments can be reached",
+		Description: "Reads listings and small objects only. A moment can be reached when a snapshot lies before it and the\n" +
+			"archive covers everything between them.\n\nExample:\n   pitr timeline",
+		Flags:  scopeFlags(),
+		Action: action(s, nil, showTimeline),
+	}
+}
+
+// scopeFlags choose namespaces.
+func scopeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "only", Usage: "only this `NAMESPACE` (db or db.collection); may be repeated"},
+		&cli.StringSliceFlag{Name: "except", Usage: "not this `NAMESPACE`; may be repeated"},
+	}
+}
+
+func scopeOf(c *cli.Context) (pitr.Scope, error) {
+	return pitr.NewScope(c.StringSlice("only"), c.StringSlice("except"))
+}
+
+// stretchLine, holeLine and markLine are the JSON lines of `pitr timeline`.
+type stretchLine struct {
+	Type    string         `json:"type"`
+	Version int            `json:"v"`
+	First   pitr.Timestamp `json:"first"`
+	Last    pitr.Timestamp `json:"last"`
+}
+
+type holeLine struct {
+	Type    string      `json:"type"`
+	Version int         `json:"v"`
+	Window  pitr.Window `json:"window"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+type markLine struct {
+	Type    string         `json:"type"`
+	Version int            `json:"v"`
+	Name    string         `json:"name"`
+	At      pitr.Timestamp `json:"at"`
+}
+
+func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return err
+	}
+	timeline, err := repository.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	for _, damaged := range timeline.Damaged {
+		fmt.Fprintf(run.err, "damaged: %s: %s\n", damaged.Object, printable(damaged.Err.Error()))
+	}
+	tip := timeline.Tip()
+	reachable := timeline.Reachable(tip, scope)
+	if run.json {
+		for _, stretch := range reachable {
+			if err := run.line(stretchLine{Type: "reachable", Version: 1, First: stretch.First, Last: stretch.Last}); err != nil {
+				return err
+			}
+		}
+		for _, hole := range timeline.Holes(tip) {
+			if err := run.line(holeLine{Type: "hole", Version: 1, Window: hole.Window, Reason: hole.Reason}); err != nil {
+				return err
+			}
+		}
+		for _, each := range timeline.Lines {
+			for _, mark := range each.Marks {
+				if err := run.line(markLine{Type: "mark", Version: 1, Name: mark.Name, At: mark.At}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if len(reachable) == 0 {
+		fmt.Fprintf(run.out, "no moment of cluster %s can be reached yet\n", printable(repository.ClusterName()))
+		run.next("pitr snapshot take")
+		return nil
+	}
+	var rows [][]string
+	for _, stretch := range reachable {
+		rows = append(rows, []string{"reachable", clockText(stretch.First), "to " + clockText(stretch.Last)})
+	}
+	for _, hole := range timeline.Holes(tip) {
+		rows = append(rows, []string{"hole", clockText(hole.After), "to " + clockText(hole.Through), hole.Reason})
+	}
+	for _, each := range timeline.Lines {
+		for _, snapshot := range each.Snapshots {
+			rows = append(rows, []string{"snapshot", clockText(snapshot.At), string(snapshot.Snapshot), snapshot.Scope.String()})
+		}
+		for _, mark := range each.Marks {
+			rows = append(rows, []string{"mark", clockText(mark.At), mark.Name})
+		}
+		for _, job := range each.Jobs {
+			rows = append(rows, []string{"job", clockText(job.First), string(job.Job)})
+		}
+	}
+	if err := run.table(rows); err != nil {
+		return err
+	}
+	run.next("pitr find --since \"2h ago\"")
+	return nil
+}
