@@ -25,7 +25,7 @@ func snapshotCommand(s streams) *cli.Command {
 					"back.\n\nExample:\n   pitr snapshot take --reason scheduled",
 				Flags: append(scopeFlags(),
 					&cli.StringFlag{Name: "reason", Usage: "why: scheduled, manual, before-migration, before-restore", Value: "manual"},
-					&cli.StringFlag{Name: "note", Usage: "a word for the people who will look for it")),
+					&cli.StringFlag{Name: "note", Usage: "a word for the people who will look for it"}),
 				Action: action(s, nil, takeSnapshot),
 			},
 			{
