@@ -193,8 +193,8 @@ func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}
 	for _, record := range reader.Collections() {
-		line := collectionLine{Type: "collection", Version: 1, NS: record.NS, Kind: record.Collection.Type, Documents: record.Documents,
-			Bytes: record.Bytes, Indexes: len(record.Indexes)}
+		line := collectionLine{Type: "collection", Version: 1, NS: record.NS, Kind: record.Collection.Type, Documents: record.Stored.Documents,
+			Bytes: record.Stored.Bytes, Indexes: len(record.Indexes)}
 		if run.json {
 			if err := run.line(line); err != nil {
 				return err
@@ -230,7 +230,7 @@ func verifySnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		if err := reader.Check(ctx, record); err != nil {
 			return err
 		}
-		documents += record.Documents
+		documents += record.Stored.Documents
 	}
 	if run.json {
 		return run.line(newSnapshotLine(reader.Manifest()))
