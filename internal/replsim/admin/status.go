@@ -82,6 +82,10 @@ func (a *Server) hello(ctx context.Context, r *command.Request, out *command.Rep
 // topologyCounter is the version of a topology that never changes.
 const topologyCounter = int64(6)
 
+// maxTopologyWait is how long a client's monitor waits here at most. Drivers cannot always interrupt the wait when they
+// disconnect, and would hold up the end of a test for ten seconds.
+const maxTopologyWait = 500 * time.Millisecond
+
 func (a *Server) awaitTopology(ctx context.Context, r *command.Request) error {
 	known := r.Body.Lookup("topologyVersion", "counter")
 	process, _ := r.Body.Lookup("topologyVersion", "processId").ObjectIDOK()
@@ -90,7 +94,7 @@ func (a *Server) awaitTopology(ctx context.Context, r *command.Request) error {
 	if err != nil || wait <= 0 || process != a.Process || counter != topologyCounter {
 		return err
 	}
-	timer := time.NewTimer(time.Duration(wait) * time.Millisecond)
+	timer := time.NewTimer(min(time.Duration(wait)*time.Millisecond, maxTopologyWait))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
