@@ -23,6 +23,7 @@ import (
 	"pitr/internal/replsim/admin"
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/ddl"
+	"pitr/internal/replsim/mql/aggregate"
 	"pitr/internal/replsim/read"
 	"pitr/internal/replsim/session"
 	"pitr/internal/replsim/store"
@@ -127,6 +128,12 @@ func (s *Server) assemble() {
 	s.reads = &read.Reads{Store: s.store, Stages: map[string]read.Stage{"$currentOp": s.currentOpStage}}
 	s.catalog = &ddl.Catalog{Store: s.store, Reads: s.reads, Host: s.host, Pause: s.hooks.buildPause, Letters: letters}
 	s.writes = &write.Writes{Store: s.store, Reads: s.reads, Catalog: s.catalog, NewID: s.ids.next}
+	s.reads.Output = func(ctx context.Context, r *command.Request, to *aggregate.Output, docs aggregate.Documents) error {
+		if to.Stage == "$out" {
+			return s.catalog.Out(ctx, r, to, docs)
+		}
+		return s.writes.Merge(ctx, r, to, docs)
+	}
 	s.admin = &admin.Server{
 		Store: s.store, Reads: s.reads, Sessions: s.sessions, SetName: o.SetName, SetID: s.ids.next(), Process: s.ids.next(), Host: s.host,
 		Version: [3]int32{7, 1, 0}, Started: s.started, Params: admin.NewParameters(), Operations: s.operations, EndSession: s.endSession,
