@@ -196,6 +196,43 @@ func TestHostileDocumentsAreRefused(t *testing.T) {
 	}
 }
 
+// case I17: every type, at its smallest and with its extremes.
+func TestEveryTypeIsADocument(t *testing.T) {
+	seen := map[byte]bool{}
+	accept := func(kind byte, value ...byte) {
+		t.Helper()
+		seen[kind] = true
+		if err := format.ValidateDocument(element(kind, value...)); err != nil {
+			t.Errorf("type 0x%02x with %x: %v", kind, value, err)
+		}
+	}
+	sixteen := bytes.Repeat([]byte{0xff}, 16)
+	for kind, size := range map[byte]int{0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0a: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7f: 0, 0xff: 0} {
+		accept(kind, sixteen[:size]...)
+		accept(kind, make([]byte, size)...)
+	}
+	for _, text := range []byte{0x02, 0x0d, 0x0e} {
+		accept(text, 1, 0, 0, 0, 0)
+		accept(text, 4, 0, 0, 0, 0xff, 0, 0xfe, 0)
+	}
+	for _, inner := range []byte{0x03, 0x04} {
+		accept(inner, 5, 0, 0, 0, 0)
+		accept(inner, nested(9)...)
+	}
+	for subtype := range 256 {
+		accept(0x05, 0, 0, 0, 0, byte(subtype))
+		accept(0x05, 3, 0, 0, 0, byte(subtype), 0, 0, 0)
+	}
+	accept(0x0b, 0, 0)
+	accept(0x0b, 'a', 0, 'i', 'm', 0)
+	accept(0x0c, append([]byte{1, 0, 0, 0, 0}, sixteen[:12]...)...)
+	accept(0x0f, 14, 0, 0, 0, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0)
+	accept(0x0f, append([]byte{byte(9 + len(nested(3))), 0, 0, 0, 1, 0, 0, 0, 0}, nested(3)...)...)
+	if len(seen) != 21 {
+		t.Errorf("%d types were tried", len(seen))
+	}
+}
+
 // case X11, I22, I23
 func TestHostileJSONIsRefused(t *testing.T) {
 	name := must(t)(format.HoldName(otherID))
