@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"pitr"
+	"pitr/catalog"
 	"pitr/format"
 	"pitr/internal/failpoint"
 )
@@ -77,27 +78,55 @@ func (j *job) checkEvidence(ctx context.Context) (evidence, error) {
 	if j.undone != nil {
 		// What an undo overwrites stands in the change set of the other job; the archive has to tell what came after it.
 		held := evidence{window: pitr.Window{After: j.undone.Changes.Gap.Through, Through: j.f.TS}}
-		for _, window := range timeline.Windows(j.intent.Branch) {
-			if window.Covers(held.window) {
-				return held, nil
-			}
-		}
-		return held, noEvidence(fmt.Errorf("the archive has a hole since the job that is undone"))
+		return held, j.covered(timeline, held)
 	}
-	route, err := timeline.ReachOn(j.intent.Branch, j.f.TS, j.intent.Scope)
-	if pitr.KindOf(err) == pitr.KindHole {
-		return evidence{}, noEvidence(err)
-	}
+	id, err := j.evidenceSnapshot(timeline)
 	if err != nil {
 		return evidence{}, err
 	}
-	held := evidence{snapshot: route.Snapshot.Snapshot, window: pitr.Window{After: route.Snapshot.From, Through: j.f.TS}}
-	if _, d, taken := j.journal.last(stepEvidence); taken {
-		if held.snapshot, err = j.bulkEvidence(ctx, format.ID(d.Snapshot)); err != nil {
-			return evidence{}, err
+	manifest, err := j.Repository.Manifest(ctx, id)
+	if err != nil {
+		return evidence{}, gone(err)
+	}
+	if !manifest.Scope.ContainsAll(j.intent.Scope) || manifest.Branch != j.intent.Branch && j.isBulk() {
+		return evidence{}, pitr.Refusef("seal the evidence", "take evidence of the whole scope",
+			"the snapshot %s is evidence of %s, not of %s", id, manifest.Scope, j.intent.Scope)
+	}
+	held := evidence{snapshot: id, window: pitr.Window{After: manifest.From, Through: j.f.TS}}
+	if err := j.covered(timeline, held); err != nil {
+		return evidence{}, err
+	}
+	return held, j.checkSnapshot(ctx, manifest)
+}
+
+func (j *job) isBulk() bool {
+	_, _, taken := j.journal.last(stepEvidence)
+	return taken
+}
+
+// evidenceSnapshot names the snapshot that the state at E begins with: the one that was taken, the one that was sealed, or
+// the one that the timeline proposes.
+func (j *job) evidenceSnapshot(timeline catalog.Timeline) (format.ID, error) {
+	for _, step := range []string{stepEvidence, stepSealed} {
+		if _, d, ok := j.journal.last(step); ok {
+			return format.ID(d.Snapshot), nil
 		}
 	}
-	return held, j.checkSnapshot(ctx, held.snapshot)
+	route, err := timeline.ReachOn(j.intent.Branch, j.f.TS, j.intent.Scope)
+	if pitr.KindOf(err) == pitr.KindHole {
+		return "", noEvidence(err)
+	}
+	return route.Snapshot.Snapshot, err
+}
+
+// covered refuses evidence with a hole in its archive.
+func (j *job) covered(timeline catalog.Timeline, held evidence) error {
+	for _, window := range timeline.Windows(j.intent.Branch) {
+		if window.Covers(held.window) {
+			return nil
+		}
+	}
+	return noEvidence(fmt.Errorf("the archive does not reach without a break over %s: %v", held.window, timeline.Holes(j.intent.Branch)))
 }
 
 func noEvidence(cause error) error {
@@ -105,38 +134,8 @@ func noEvidence(cause error) error {
 		"there would be no evidence of the present state: %w", cause)
 }
 
-// bulkEvidence checks that the snapshot that was taken is of this scope, and that the archive goes on from it through F.
-func (j *job) bulkEvidence(ctx context.Context, snapshot format.ID) (format.ID, error) {
-	manifest, err := j.Repository.Manifest(ctx, snapshot)
-	if pitr.KindOf(err) == pitr.KindNotFound {
-		return "", pitr.Corruptf("seal the evidence", "the snapshot %s is not there any more", snapshot)
-	}
-	if err != nil {
-		return "", err
-	}
-	if !manifest.Scope.ContainsAll(j.intent.Scope) || manifest.Branch != j.intent.Branch {
-		return "", pitr.Refusef("seal the evidence", "take evidence of the whole scope",
-			"the snapshot %s is evidence of %s, not of %s", snapshot, manifest.Scope, j.intent.Scope)
-	}
-	timeline, err := j.Repository.Timeline(ctx)
-	if err != nil {
-		return "", err
-	}
-	needed := pitr.Window{After: manifest.From, Through: j.f.TS}
-	for _, window := range timeline.Windows(j.intent.Branch) {
-		if window.Covers(needed) {
-			return snapshot, nil
-		}
-	}
-	return "", noEvidence(fmt.Errorf("the archive does not reach from snapshot %s to F: %v", snapshot, timeline.Holes(j.intent.Branch)))
-}
-
 // checkSnapshot asks the store for every object of a snapshot. Their bytes were read back when they were written.
-func (j *job) checkSnapshot(ctx context.Context, snapshot format.ID) error {
-	manifest, err := j.Repository.Manifest(ctx, snapshot)
-	if err != nil {
-		return gone(err)
-	}
+func (j *job) checkSnapshot(ctx context.Context, manifest format.Manifest) error {
 	for record, err := range j.Repository.CatalogRecords(ctx, manifest) {
 		if err != nil {
 			return gone(err)

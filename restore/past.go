@@ -59,7 +59,10 @@ func lineage(timeline catalog.Timeline, branch format.ID, window pitr.Window) []
 		window.Through = min(window.Through, covered[len(covered)-1].Through)
 	}
 	var windows []catalog.BranchWindow
-	for !window.IsEmpty() && branch != "" {
+	for range timeline.Lines { // no longer than there are branches, whatever they say of their parents
+		if window.IsEmpty() || branch == "" {
+			break
+		}
 		own, parent := window, format.ID("")
 		for _, line := range timeline.Lines {
 			if line.Branch == branch && line.Fork != nil {

@@ -1,11 +1,8 @@
 package restore_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -14,7 +11,6 @@ import (
 	"pitr/guard"
 	"pitr/internal/modelcluster"
 	"pitr/restore"
-	"pitr/storage"
 )
 
 var (
@@ -272,5 +268,3 @@ func TestKilledUndoIsResumed(t *testing.T) {
 		}
 	}
 }
-
-var _ = []any{context.Canceled, errors.Is, storage.ErrNotFound, time.Second}

@@ -94,6 +94,11 @@ func (j *job) lookout() guard.Lookout { return vigil{j} }
 // verify looks at every touched key, the whole catalog in scope, and the number of documents.
 func (j *job) verify(ctx context.Context) error {
 	failpoint.Hit("restore.before-verify")
+	if j.watch != nil { // a stray is a better answer than the difference that it makes
+		if err := j.lookout().Check(ctx); err != nil {
+			return err
+		}
+	}
 	v := verifier{job: j, delta: map[pitr.Namespace]int64{}}
 	j.Progress.Start("verify", pitr.Amount{Count: int64(j.changes.Len())})
 	defer j.Progress.Finish("verify")

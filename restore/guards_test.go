@@ -1,0 +1,451 @@
+package restore_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/format"
+	"pitr/guard"
+	"pitr/restore"
+)
+
+// untouched fails if the cluster was written to, or left blocked.
+func (w *world) untouched(damaged state) {
+	w.t.Helper()
+	w.must(w.same(damaged))
+	if w.blocked() {
+		w.t.Error("a write block was left standing")
+	}
+	for _, line := range w.cluster.Log() {
+		if line != "block" && line != "unblock" {
+			w.t.Errorf("the cluster was asked to %s", line)
+		}
+	}
+}
+
+// elsewhere is a cluster that answers differently to who it is.
+type elsewhere struct {
+	guard.Target
+	change func(*pitr.Server)
+}
+
+func (e elsewhere) Server(ctx context.Context) (pitr.Server, error) {
+	server, err := e.Target.Server(ctx)
+	e.change(&server)
+	return server, err
+}
+
+// Every way to hit the wrong target, or the right one with an intent that does not fit any more, ends without a write.
+func TestStaleIntentsAreRefused(t *testing.T) {
+	for name, spoil := range map[string]func(w *world, deps *restore.Deps, intent *restore.Intent){
+		// case W02: each field of the fingerprint
+		"set id": func(_ *world, d *restore.Deps, _ *restore.Intent) {
+			d.Target = elsewhere{d.Target, func(s *pitr.Server) { s.SetID = "f" }}
+		},
+		"set": func(_ *world, d *restore.Deps, _ *restore.Intent) {
+			d.Target = elsewhere{d.Target, func(s *pitr.Server) { s.Set = "x" }}
+		},
+		"version": func(_ *world, d *restore.Deps, _ *restore.Intent) {
+			d.Target = elsewhere{d.Target, func(s *pitr.Server) { s.Version = "8" }}
+		},
+		"fcv": func(_ *world, d *restore.Deps, _ *restore.Intent) {
+			d.Target = elsewhere{d.Target, func(s *pitr.Server) { s.FCV = "6" }}
+		},
+		"members": func(_ *world, d *restore.Deps, _ *restore.Intent) {
+			d.Target = elsewhere{d.Target, func(s *pitr.Server) { s.Hosts = []string{"a:1", "b:1"} }}
+		},
+		// case W01: another cluster under the same host name
+		"oplog": func(w *world, d *restore.Deps, _ *restore.Intent) {
+			other, _ := incident(w.t)
+			other.cluster.NoOp()
+			d.Target = forgetful{other.cluster}
+		},
+		// case W06
+		"validity": func(w *world, _ *restore.Deps, _ *restore.Intent) { w.clock = w.clock.Add(31 * time.Minute) },
+		"indexes": func(w *world, _ *restore.Deps, _ *restore.Intent) {
+			w.must(w.cluster.UserApply(pitr.CreateIndexes{NS: devices, Specs: []bson.Raw{index(w.t, "late", "late")}}))
+		},
+		"scope":  func(_ *world, _ *restore.Deps, i *restore.Intent) { i.Scope = pitr.Scope{Only: []string{"deviceauth"}} },
+		"moment": func(_ *world, _ *restore.Deps, i *restore.Intent) { i.To++ },
+		"rights": func(w *world, _ *restore.Deps, _ *restore.Intent) { w.cluster.WithoutAuthentication() },
+		"block": func(w *world, _ *restore.Deps, _ *restore.Intent) {
+			w.must(w.cluster.BlockWrites(context.Background()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, at := incident(t)
+			w.t = t
+			deps := w.deps(&life{})
+			intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+			w.must(err)
+			confirmed, err := intent.Confirm("devices-eu")
+			w.must(err)
+			spoil(w, &deps, &intent)
+			before := capture(w.cluster)
+			_, err = restore.Run(t.Context(), deps, intent, confirmed)
+			if pitr.KindOf(err) != pitr.KindRefused || pitr.HintOf(err) == "" {
+				t.Errorf("run: %v", err)
+			}
+			if name == "block" {
+				if !w.blocked() {
+					t.Error("the block of somebody else was lifted")
+				}
+				w.must(w.cluster.UnblockWrites(context.Background()))
+			}
+			w.untouched(before)
+		})
+	}
+}
+
+// forgetful does not have the newest archived entry.
+type forgetful struct{ guard.Target }
+
+func (f forgetful) Entries(_ context.Context, after pitr.Timestamp) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		yield(nil, pitr.Errorf(pitr.KindHole, "read the oplog", "", "no entry at %s", after))
+	}
+}
+
+// Only the exact name confirms. // case W03 // case W04
+func TestOnlyTheExactNameConfirms(t *testing.T) {
+	w, at := incident(t)
+	intent, err := restore.Plan(t.Context(), w.deps(&life{}), restore.Request{To: at})
+	w.must(err)
+	for _, typed := range []string{"", "yes", "Devices-EU", " devices-eu", "devices-eu ", "dеvices-eu", "rs0", "devices"} {
+		if _, err := intent.Confirm(typed); pitr.KindOf(err) != pitr.KindRefused {
+			t.Errorf("%q confirmed: %v", typed, err)
+		}
+	}
+	if _, err := restore.Run(t.Context(), w.deps(&life{}), intent, restore.Confirmed{}); pitr.KindOf(err) != pitr.KindRefused {
+		t.Errorf("a zero confirmation: %v", err)
+	}
+	w.untouched(capture(w.cluster))
+}
+
+// A live document that is not what the archive says ends the job before any write, and lifts its block.
+func TestMismatchWithTheArchiveIsCorrupt(t *testing.T) {
+	w, at := incident(t)
+	damaged := capture(w.cluster)
+	w.corrupt = func(change *pitr.Change) {
+		if change.NS == devices && change.E != nil && change.T != nil {
+			change.E = document(t, "_id", change.Key.Stored(), "wrong", true)
+		}
+	}
+	_, id, err := w.run(&life{}, restore.Request{To: at})
+	if pitr.KindOf(err) != pitr.KindCorrupt {
+		t.Errorf("run: %v", err)
+	}
+	w.untouched(damaged)
+	job, err := w.repository.Job(t.Context(), id)
+	w.must(err)
+	if job.Changes != nil || job.Result == nil || job.Result.Outcome != string(pitr.KindCorrupt) {
+		t.Errorf("job %+v", job)
+	}
+	if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindRefused {
+		t.Errorf("resume of a job that has ended: %v", err)
+	}
+}
+
+// An orderly stop between the freeze and the first write lifts the block. // case C09
+func TestInterruptBeforeTheFirstWriteLiftsTheBlock(t *testing.T) {
+	w, at := incident(t)
+	damaged := capture(w.cluster)
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	confirmed, err := intent.Confirm("devices-eu")
+	w.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.corrupt = func(*pitr.Change) { cancel() }
+	if _, err = restore.Run(ctx, deps, intent, confirmed); pitr.KindOf(err) != pitr.KindInterrupted {
+		t.Errorf("run: %v", err)
+	}
+	w.untouched(damaged)
+	w.corrupt = nil
+	if _, err = restore.Resume(t.Context(), w.deps(&life{}), intent.ID); err != nil {
+		t.Errorf("resume: %v", err)
+	}
+	w.must(w.same(w.moments[at]))
+}
+
+// Damage that has grown by more than a fifth is asked about again. // case W06
+func TestGrownDamageIsAskedAgain(t *testing.T) {
+	for _, answer := range []string{"nobody", "no", "yes"} {
+		w, at := incident(t)
+		deps := w.deps(&life{})
+		intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+		w.must(err)
+		confirmed, err := intent.Confirm("devices-eu")
+		w.must(err)
+		for i := range int32(20) {
+			w.put(devices, document(t, "_id", 200+i, "hash", 200+i, "serial", 200+i))
+		}
+		damaged := capture(w.cluster)
+		if answer != "nobody" {
+			deps.Ask = func(_ context.Context, q restore.Question) (bool, error) {
+				if q.Found < q.Intended+20 {
+					t.Errorf("question %+v", q)
+				}
+				return answer == "yes", nil
+			}
+		}
+		_, err = restore.Run(t.Context(), deps, intent, confirmed)
+		if answer == "yes" {
+			w.must(err)
+			w.must(w.same(w.moments[at]))
+			continue
+		}
+		if pitr.KindOf(err) != pitr.KindRefused {
+			t.Errorf("run: %v", err)
+		}
+		w.untouched(damaged)
+	}
+}
+
+// Without evidence of the present state nothing is written.
+func TestNoWriteWithoutEvidence(t *testing.T) {
+	holed := func(w *world) { // the archive loses a piece between base and F
+		w.cluster.NoOp()
+		_, err := w.Through(context.Background(), 0)
+		w.must(err)
+		w.last = format.Sum([]byte("another entry")).Short()
+	}
+	for name, test := range map[string]struct {
+		spoil func(w *world, deps *restore.Deps)
+		bulk  bool
+		kind  pitr.Kind
+	}{
+		"hole before F":     {spoil: func(w *world, _ *restore.Deps) { holed(w) }, kind: pitr.KindRefused},                                                                         // case W09
+		"other scope":       {bulk: true, spoil: func(w *world, d *restore.Deps) { d.Evidence = taker{w: w, scope: pitr.Scope{Only: []string{"other"}}} }, kind: pitr.KindRefused}, // case W07
+		"hole behind bulk":  {bulk: true, spoil: func(w *world, d *restore.Deps) { d.Evidence = taker{w: w, after: holed} }, kind: pitr.KindRefused},                               // case W09
+		"nobody takes bulk": {bulk: true, spoil: func(*world, *restore.Deps) {}, kind: pitr.KindRefused},
+		"vanished snapshot": {bulk: true, kind: pitr.KindCorrupt, spoil: func(w *world, d *restore.Deps) { // case W08
+			d.Evidence = taker{w: w}
+			w.corrupt = func(*pitr.Change) {
+				for object, err := range w.store.List(context.Background(), "snapshots/", "") {
+					w.must(err)
+					_ = w.store.Delete(context.Background(), object.Name)
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, at := incident(t)
+			w.t = t
+			deps := w.deps(&life{})
+			intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at, Bulk: test.bulk})
+			w.must(err)
+			confirmed, err := intent.Confirm("devices-eu")
+			w.must(err)
+			damaged := capture(w.cluster)
+			test.spoil(w, &deps)
+			if _, err = restore.Run(t.Context(), deps, intent, confirmed); pitr.KindOf(err) != test.kind {
+				t.Errorf("run: %v", err)
+			}
+			w.untouched(damaged)
+		})
+	}
+}
+
+// taker publishes an empty snapshot of a scope.
+type taker struct {
+	w     *world
+	scope pitr.Scope
+	after func(*world)
+}
+
+func (e taker) Take(ctx context.Context, _ pitr.Scope, reason format.Reason) (format.Manifest, error) {
+	if _, err := e.w.Through(ctx, 0); err != nil {
+		return format.Manifest{}, err
+	}
+	id, err := e.w.repository.NewID()
+	if err != nil {
+		return format.Manifest{}, err
+	}
+	manifest := format.Manifest{ID: id, Branch: e.w.branch, Created: e.w.clock, Finished: e.w.clock, Reason: reason, Scope: e.scope,
+		From: e.w.archived, At: e.w.archived, Exact: format.ExactOneTime}
+	_, err = e.w.repository.PutObject(ctx, &manifest)
+	if e.after != nil {
+		e.after(e.w)
+	}
+	return manifest, err
+}
+
+func TestBulkEvidenceIsTakenHeldAndNamed(t *testing.T) {
+	w, at := incident(t)
+	deps := w.deps(&life{})
+	deps.Evidence = taker{w: w}
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at, Bulk: true})
+	w.must(err)
+	_, _, err = w.confirmed(deps, intent)
+	w.must(err)
+	holds, err := w.repository.Holds(t.Context())
+	w.must(err)
+	bulk := false
+	for _, hold := range holds.Items {
+		bulk = bulk || hold.Snapshot != "" && hold.Snapshot != intent.Base && hold.Job == intent.ID
+	}
+	if len(holds.Items) != 2 || !bulk {
+		t.Errorf("holds %+v", holds.Items)
+	}
+}
+
+// A second run finds the lease taken. // case W14
+func TestTwoRestoresAtOnce(t *testing.T) {
+	t.Parallel() // it waits for a sign of life of the holder
+	w, at := incident(t)
+	lease, err := w.repository.Lease(t.Context(), catalog.LeaseWrite, catalog.LeaseOptions{Holder: "bob"})
+	w.must(err)
+	defer func() { _ = lease.Release(t.Context()) }()
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	confirmed, err := intent.Confirm("devices-eu")
+	w.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+	defer cancel()
+	if _, err := restore.Run(ctx, deps, intent, confirmed); pitr.KindOf(err) != pitr.KindLocked {
+		t.Errorf("run: %v", err)
+	}
+	w.untouched(capture(w.cluster))
+}
+
+// A stray write stops the job before its next write, as halfway once there was one; undo then leaves alone what the
+// stranger wrote. // case D11 // case C13
+func TestStrayStopsTheJob(t *testing.T) {
+	for n := 1; ; n++ {
+		w, at := incident(t)
+		stranger := document(t, "_id", int32(100), "hash", int32(999), "serial", int32(1000), "status", "stranger")
+		calls, wrote := 0, false
+		w.cluster.BeforeWrite = func(string) error {
+			if calls++; calls == n {
+				w.must(w.cluster.PrivilegedWrite(devices, keyOf(t, stranger), stranger))
+				wrote = true
+			}
+			return nil
+		}
+		damaged := capture(w.cluster)
+		_, id, err := w.run(&life{}, restore.Request{To: at})
+		if !wrote {
+			w.must(err)
+			break
+		}
+		w.cluster.BeforeWrite = nil
+		if pitr.KindOf(err) != pitr.KindHalfway || !w.blocked() {
+			t.Fatalf("stray before write %d: blocked %v, %v", n, w.blocked(), err)
+		}
+		var difference *pitr.Difference
+		var stray *guard.Stray
+		if !errors.As(err, &stray) && !errors.As(err, &difference) || !strings.Contains(pitr.HintOf(err), string(id)) {
+			t.Errorf("stray before write %d: %v, hint %s", n, err, pitr.HintOf(err))
+		}
+		if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindHalfway {
+			t.Fatalf("resume over a stray: %v", err)
+		}
+		outcome, _, err := w.undo(&life{}, id)
+		if pitr.KindOf(err) != pitr.KindPartial || len(outcome.LeftAlone) != 1 || w.blocked() {
+			t.Fatalf("stray before write %d: undo: blocked %v, %v, left alone %+v", n, w.blocked(), err, outcome.LeftAlone)
+		}
+		damaged.documents[devices][keyOf(t, stranger).Equal()] = stranger
+		if err := w.same(damaged); err != nil {
+			t.Fatalf("stray before write %d: %v", n, err)
+		}
+	}
+}
+
+// A job killed under its block is unfrozen by name, and can still be undone or resumed as long as nobody wrote.
+func TestUnfreezeThenResume(t *testing.T) {
+	for _, write := range []bool{false, true} {
+		w, at := incident(t)
+		calls := 0
+		dead := &life{}
+		w.cluster.BeforeWrite = func(string) error {
+			if calls++; calls == 4 {
+				dead.dead.Store(true)
+				return errDead
+			}
+			return nil
+		}
+		_, id, err := w.run(dead, restore.Request{To: at})
+		if err == nil || !w.blocked() {
+			t.Fatalf("run: %v, blocked %v", err, w.blocked())
+		}
+		w.bury()
+		w.cluster.BeforeWrite = nil
+		if lifted, err := restore.Unfreeze(t.Context(), w.deps(&life{}), id); !lifted || err != nil || w.blocked() {
+			t.Fatalf("unfreeze: %v %v", lifted, err)
+		}
+		if write {
+			w.put(devices, document(t, "_id", int32(7), "hash", int32(7), "serial", int32(70), "status", "late"))
+		}
+		_, err = restore.Resume(t.Context(), w.deps(&life{}), id)
+		if write {
+			if pitr.KindOf(err) != pitr.KindHalfway {
+				t.Errorf("resume after a write: %v", err)
+			}
+			continue
+		}
+		w.must(err)
+		w.must(w.same(w.moments[at]))
+		if w.blocked() {
+			t.Error("a block was left")
+		}
+	}
+}
+
+// Undo keeps what was written after the job, and says so.
+func TestUndoLeavesLaterWorkAlone(t *testing.T) {
+	w, at := incident(t)
+	damaged := capture(w.cluster)
+	_, id, err := w.run(&life{}, restore.Request{To: at})
+	w.must(err)
+	later := document(t, "_id", int32(1), "hash", int32(1), "serial", int32(10), "status", "later")
+	w.put(devices, later)
+	w.put(tokens, document(t, "_id", "new", "exp", bson.DateTime(9_000_000_000_000)))
+	w.must(w.cluster.UserApply(pitr.CreateIndexes{NS: old, Specs: []bson.Raw{index(t, "later", "later")}}))
+	outcome, _, err := w.undo(&life{}, id)
+	if pitr.KindOf(err) != pitr.KindPartial || len(outcome.LeftAlone) != 3 {
+		t.Fatalf("undo: %v, %+v", err, outcome.LeftAlone)
+	}
+	if got := w.cluster.Documents(devices)[keyOf(t, later).Equal()]; string(got) != string(later) {
+		t.Errorf("a later document became %s", got)
+	}
+	if len(w.cluster.Documents(tokens)) != 1 {
+		t.Errorf("tokens: %v", w.cluster.Documents(tokens))
+	}
+	for key, want := range damaged.documents[devices] {
+		if key != keyOf(t, later).Equal() && string(w.cluster.Documents(devices)[key]) != string(want) {
+			t.Errorf("%s was not undone", key)
+		}
+	}
+}
+
+// What cannot be rewound is refused by name with a way out.
+func TestRefusalsAreNamed(t *testing.T) {
+	w, at := incident(t)
+	capped := pitr.Namespace{DB: "deviceauth", Collection: "log"}
+	w.cluster.Put(pitr.Collection{NS: capped, UUID: pitr.UUID{9}, Options: document(t, "capped", true, "size", int32(4096)), Indexes: []bson.Raw{idIndex(t)}},
+		document(t, "_id", int32(1)))
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	if len(intent.Refused) != 1 || intent.Refused[0].NS != capped || intent.Refused[0].Hint == "" {
+		t.Fatalf("refused %+v", intent.Refused)
+	}
+	if _, _, err := w.confirmed(deps, intent); pitr.KindOf(err) != pitr.KindRefused {
+		t.Errorf("run: %v", err)
+	}
+	intent, err = restore.Plan(t.Context(), deps, restore.Request{To: at, Scope: pitr.Scope{Except: []string{capped.String()}}})
+	w.must(err)
+	if _, _, err := w.confirmed(deps, intent); err != nil {
+		t.Errorf("without it: %v", err)
+	}
+}
