@@ -34,7 +34,6 @@ type Gap struct {
 	catalogs  catalogs
 	documents map[pitr.UUID]map[string]*touched
 	numbers   map[int32]int
-	bytes     int64
 	drops     map[pitr.UUID]drop
 	// lost shows the collections of T that are gone at E; nil when there is none.
 	lost *View
@@ -54,10 +53,10 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	if err != nil {
 		return nil, err
 	}
-	g := &Gap{Window: window, documents: noted.documents, drops: noted.dropped, bytes: noted.bytes}
+	g := &Gap{Window: window, documents: noted.documents, drops: noted.dropped}
 	g.Bursts, g.numbers = noted.bursts.finish()
 	var t, e []pitr.Collection
-	if t, e, err = h.foldGap(ctx, g); err != nil {
+	if t, e, err = g.fold(ctx, h, noted); err != nil {
 		return nil, err
 	}
 	g.catalogs = newCatalogs(o.Scope, t, e)
@@ -77,63 +76,36 @@ func chosenOf(list []pitr.Collection, scope pitr.Scope) []pitr.Collection {
 	return slices.DeleteFunc(slices.Clone(list), func(c pitr.Collection) bool { return !scope.Contains(c.NS.KnownAs()) })
 }
 
-// foldGap gives each touched document its states at both ends, and lists the catalogs there.
-func (h *History) foldGap(ctx context.Context, g *Gap) (t, e []pitr.Collection, err error) {
-	// What was born in the gap is not followed before it: earlier entries on its key are about an earlier life.
-	inGap := false
-	keep := func(uuid pitr.UUID, key string) bool {
-		each := g.documents[uuid][key]
-		return each != nil && (inGap || !each.born)
-	}
-	state, err := h.newState(StateOptions{Keep: keep, MaxBytes: h.options.MaxBytes})
+// fold gives each touched document its states at both ends, and lists the catalogs there.
+func (g *Gap) fold(ctx context.Context, h *History, noted *collector) (t, e []pitr.Collection, err error) {
+	f, err := h.beginGap(ctx, noted, g.Window.After)
 	if err != nil {
 		return nil, nil, err
 	}
-	state.bytes = g.bytes
-	needs := keySet{}
-	for uuid, documents := range g.documents {
-		for _, each := range documents {
-			if !each.born {
-				needs.add(uuid, each.key)
-			}
-		}
-	}
-	if err := h.load(ctx, state, needs); err != nil {
-		return nil, nil, err
-	}
-	base := h.base.Window().After
-	r := h.start(base, base)
-	if err := r.through(ctx, g.Window.After, state.Apply); err != nil {
-		return nil, nil, err
-	}
-	if t, err = state.Collections(); err != nil {
+	if t, err = f.state.Collections(); err != nil {
 		return nil, nil, err
 	}
 	for uuid, documents := range g.documents {
 		for key, each := range documents {
-			if !each.born {
-				each.t, _ = state.Document(uuid, key)
-				state.bytes += int64(len(each.t))
-			} else if err := state.PutAbsent(uuid, each.key); err != nil {
-				return nil, nil, err
+			if each.t, _ = f.state.Document(uuid, key); each.t != nil {
+				f.state.bytes += int64(len(each.t))
 			}
 		}
 	}
-	inGap = true
-	if err := r.through(ctx, g.Window.Through, state.Apply); err != nil {
+	if err := f.through(ctx, g.Window.Through); err != nil {
 		return nil, nil, err
 	}
-	if e, err = state.Collections(); err != nil {
+	if e, err = f.state.Collections(); err != nil {
 		return nil, nil, err
 	}
 	for uuid, documents := range g.documents {
 		for key, each := range documents {
-			if each.e, _ = state.Document(uuid, key); each.t != nil && bytes.Equal(each.t, each.e) {
+			if each.e, _ = f.state.Document(uuid, key); each.t != nil && bytes.Equal(each.t, each.e) {
 				each.e = each.t
 			}
 		}
 	}
-	g.Tally = state.Tally()
+	g.Tally = f.state.Tally()
 	return t, e, nil
 }
 

@@ -48,8 +48,9 @@ type collector struct {
 	followed map[pitr.UUID]bool
 	made     map[pitr.UUID]bool
 	dropped  map[pitr.UUID]drop
-	names    map[pitr.UUID]pitr.Namespace
-	bursts   *bursts
+	// firstNames and names are those under which a collection was first and last seen.
+	firstNames, names map[pitr.UUID]pitr.Namespace
+	bursts            *bursts
 	// obstacles are entries that cannot be folded.
 	obstacles []Obstacle
 }
@@ -72,7 +73,15 @@ type Obstacle struct {
 func newCollector(scope pitr.Scope, limit int64, options BurstOptions) *collector {
 	return &collector{scope: scope, limit: limit, documents: map[pitr.UUID]map[string]*touched{},
 		followed: map[pitr.UUID]bool{}, made: map[pitr.UUID]bool{}, dropped: map[pitr.UUID]drop{},
-		names: map[pitr.UUID]pitr.Namespace{}, bursts: newBursts(options)}
+		firstNames: map[pitr.UUID]pitr.Namespace{}, names: map[pitr.UUID]pitr.Namespace{}, bursts: newBursts(options)}
+}
+
+// see notes a name.
+func (c *collector) see(uuid pitr.UUID, ns pitr.Namespace) {
+	if _, ok := c.firstNames[uuid]; !ok {
+		c.firstNames[uuid] = ns
+	}
+	c.names[uuid] = ns
 }
 
 // collect reads the entries of a gap. A transaction that began before the gap and counts in it makes it read from the
@@ -144,7 +153,7 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 		documents = map[string]*touched{}
 		c.documents[o.UUID] = documents
 	}
-	c.names[o.UUID] = o.NS
+	c.see(o.UUID, o.NS)
 	each := documents[key.Equal()]
 	if each == nil {
 		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert}
@@ -168,16 +177,17 @@ func (c *collector) command(group *oplog.Committed, o *oplog.Op) {
 	case oplog.Create:
 		if !command.NS.IsSystem() {
 			c.made[o.UUID], c.followed[o.UUID] = true, true
-			c.names[o.UUID] = command.NS
+			c.see(o.UUID, command.NS)
 		}
 	case oplog.Rename:
 		if c.inScope(command.From) {
 			c.followed[o.UUID] = true
 		}
+		c.see(o.UUID, command.From)
 		if !command.Target.IsZero() {
 			c.drop(command.Target, drop{at: group.OpTime, ns: command.To, records: records(o.O2)})
 		}
-		c.names[o.UUID] = command.To
+		c.see(o.UUID, command.To)
 	case oplog.Drop:
 		c.drop(o.UUID, drop{at: group.OpTime, ns: command.NS, records: records(o.O2)})
 	}
@@ -188,6 +198,7 @@ func (c *collector) drop(uuid pitr.UUID, end drop) {
 		// It came and went with everything in it; neither end of the gap knows it.
 		delete(c.documents, uuid)
 	}
+	c.see(uuid, end.ns)
 	c.dropped[uuid] = end
 }
 
