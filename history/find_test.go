@@ -38,7 +38,7 @@ var devices = pitr.Namespace{DB: "deviceauth", Collection: "devices"}
 // update of the migration, the deletes by hand, the re-created collection.
 func TestCorpusFind(t *testing.T) {
 	i := readIncident(t)
-	findings, err := i.history.Find(context.Background(), pitr.Window{After: i.base.at, Through: i.end.at}, history.EventOptions{Mass: 80})
+	findings, err := i.history.Find(context.Background(), pitr.Window{After: i.base.at, Through: i.end.at}, history.EventOptions{Mass: 40})
 	if err != nil {
 		t.Fatal(err)
 	}
