@@ -79,6 +79,9 @@ func (f *Filter) Empty() bool {
 	return ok && len(all) == 0
 }
 
+// Expressions reports that the filter uses $expr.
+func (f *Filter) Expressions() bool { return f.expressions }
+
 // Match says whether the document satisfies the filter; an error comes only from $expr.
 func (f *Filter) Match(doc bson.Raw) (bool, error) {
 	if !f.expressions {

@@ -151,6 +151,9 @@ func (u *Update) fromQuery() (bson.Raw, error) {
 	if u.filter == nil {
 		return value.Empty(), nil
 	}
+	if u.filter.Expressions() {
+		return nil, value.Errorf(value.QueryFeatureNotAllowed, "$expr is not allowed in the query predicate for an upsert")
+	}
 	var list []mql.Equality
 	for _, q := range u.filter.Equalities() {
 		if u.replacement != nil && q.Path != "_id" {
