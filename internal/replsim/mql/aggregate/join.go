@@ -36,6 +36,7 @@ func (c *compiler) lookup(arg value.Value) (stage, error) {
 		case "from":
 			s.db, s.collection = namespace(v, c.opts.DB, "coll")
 		case "as":
+			err = expr.CheckPath(v.Str())
 			s.as = strings.Split(v.Str(), ".")
 		case "localField":
 			s.local = strings.Split(v.Str(), ".")

@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/mql/expr"
 	"pitr/internal/replsim/mql/value"
 )
 
@@ -37,6 +38,9 @@ func unwind(arg value.Value) (stage, error) {
 			case "includeArrayIndex":
 				if v.Str() == "" {
 					return nil, value.Errorf(28810, "expected a non-empty string for the includeArrayIndex  option to $unwind stage, got %s", value.TypeName(v.Type))
+				}
+				if err := expr.CheckPath(v.Str()); err != nil {
+					return nil, err
 				}
 				s.index = strings.Split(v.Str(), ".")
 			default:

@@ -87,7 +87,7 @@ func (p *projectionCompiler) document(prefix string, spec bson.Raw) error {
 }
 
 func (p *projectionCompiler) element(path string, v value.Value) error {
-	if err := checkPath(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return err
 	}
 	if v.Type == bson.TypeEmbeddedDocument {
@@ -122,11 +122,14 @@ func (p *projectionCompiler) element(path string, v value.Value) error {
 	return nil
 }
 
-func checkPath(path string) error {
+// CheckPath refuses what is no path of field names.
+func CheckPath(path string) error {
 	for _, part := range strings.Split(path, ".") {
 		switch {
 		case path == "":
 			return value.Errorf(40352, "FieldPath cannot be constructed with empty string")
+		case strings.ContainsRune(part, 0):
+			return value.Errorf(16411, "FieldPath field names may not contain null bytes.")
 		case part == "":
 			return value.Errorf(15998, "FieldPath field names may not be empty strings.")
 		case strings.HasPrefix(part, "$"):

@@ -277,6 +277,9 @@ func arrayToObject(a value.Value) (value.Value, error) {
 			return a, value.Errorf(40394, "$arrayToObject requires an object with keys 'k' and 'v', where the value of 'k' must be of type string. "+
 				"Found type: %s", value.TypeName(k.Type))
 		}
+		if strings.ContainsRune(k.Str(), 0) {
+			return a, value.Errorf(4940401, "Key field cannot contain an embedded null byte")
+		}
 		out.set(k.Str(), v)
 	}
 	return out.document(), nil
@@ -336,6 +339,9 @@ func setField(args values) (value.Value, error) {
 	field, in := args[0], args[1]
 	if field.Type != bson.TypeString {
 		return field, value.Errorf(4161107, "$setField requires 'field' to evaluate to type String, but got %s", value.TypeName(field.Type))
+	}
+	if strings.ContainsRune(field.Str(), 0) {
+		return field, value.Errorf(16411, "FieldPath field names may not contain null bytes.")
 	}
 	if in.Nullish() {
 		return value.Null(), nil

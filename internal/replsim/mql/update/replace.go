@@ -139,6 +139,9 @@ func finished(doc bson.Raw, newID func() bson.ObjectID, code int32, tooLarge str
 // Insert prepares a document of an insert command as the server stores it: _id first, made by newID if there is none, empty
 // timestamps at the top level filled in. It refuses what cannot be stored.
 func Insert(doc bson.Raw, m Moment, newID func() bson.ObjectID) (bson.Raw, error) {
+	if len(doc) < len(value.Empty()) {
+		return nil, value.Errorf(value.InvalidBSON, "BSON size %d is too small", len(doc))
+	}
 	if len(doc) > maxSize {
 		return nil, bad("object to insert too large. size in bytes: %d, max size: %d", len(doc), maxSize)
 	}

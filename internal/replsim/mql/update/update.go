@@ -38,6 +38,9 @@ type Update struct {
 // not change afterwards.
 func Compile(u bson.RawValue, o Options) (*Update, error) {
 	v := value.Of(u)
+	if d := v.Document(); d != nil && len(d) < len(value.Empty()) {
+		return nil, value.Errorf(value.InvalidBSON, "BSON size %d is too small", len(d))
+	}
 	filters, err := parseFilters(value.Of(o.ArrayFilters), o.Options)
 	if err != nil {
 		return nil, err

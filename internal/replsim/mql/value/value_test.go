@@ -65,6 +65,7 @@ func rising(t *testing.T) [][]value.Value {
 		{doc(bson.D{{Key: "b", Value: 1}, {Key: "a", Value: 1}})},
 		{doc(bson.D{{Key: "a", Value: "x"}})},
 		{value.Array()},
+		{value.Array(value.Value{Type: bson.TypeMinKey})},
 		{value.Array(value.Int32(1))},
 		{value.Array(value.Int32(1), value.Null())},
 		{value.Array(value.Int32(2))},
