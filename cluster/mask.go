@@ -52,7 +52,7 @@ func isHosts(text string) bool {
 
 // shownOptions are the options whose values are no secrets in any server or driver version; all others are masked.
 var shownOptions = []string{
-	"appname", "authmechanism", "authsource", "compressors", "connecttimeoutms", "directconnection", "journal",
+	"appname", "authmechanism", "authsource", "compressors", "connecttimeoutms", "directconnection", "heartbeatfrequencyms", "journal",
 	"loadbalanced", "localthresholdms", "maxidletimems", "maxpoolsize", "minpoolsize", "readconcernlevel",
 	"readpreference", "replicaset", "retryreads", "retrywrites", "serverselectiontimeoutms", "ssl", "timeoutms", "tls",
 	"tlscafile", "tlsinsecure", "w", "wtimeoutms",

@@ -144,6 +144,7 @@ func directTo(host string, settings *options.ClientOptions) *options.ClientOptio
 	direct.DisableCertificateRevocationCheck = settings.DisableCertificateRevocationCheck
 	direct.DisableOCSPEndpointCheck = settings.DisableOCSPEndpointCheck
 	direct.HTTPClient = settings.HTTPClient
+	direct.HeartbeatInterval = settings.HeartbeatInterval
 	direct.ReplicaSet = settings.ReplicaSet
 	direct.RetryReads, direct.RetryWrites = settings.RetryReads, settings.RetryWrites
 	direct.ServerAPIOptions = settings.ServerAPIOptions

@@ -22,6 +22,7 @@ import (
 // rig is a server, a plain client that plays the applications, and ours.
 type rig struct {
 	t      *testing.T
+	server *replsim.Server
 	uri    string
 	driver *mongo.Client
 	client *cluster.Client
@@ -34,7 +35,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	r := &rig{t: t, uri: server.URI()}
+	r := &rig{t: t, server: server, uri: server.URI() + "&heartbeatFrequencyMS=500"}
 	if r.driver, err = mongo.Connect(options.Client().ApplyURI(r.uri)); err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ import (
 // live is a server with a large collection and several small ones, and everything around it.
 type live struct {
 	t          *testing.T
+	server     *replsim.Server
 	driver     *mongo.Client
 	client     *cluster.Client
 	repository *catalog.Repository
@@ -51,6 +52,7 @@ func newLive(t *testing.T) *live {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
+	l.server = server
 	if l.driver, err = mongo.Connect(options.Client().ApplyURI(server.URI())); err != nil {
 		t.Fatal(err)
 	}
@@ -268,8 +270,8 @@ func (s state) mustEqual(t *testing.T, what string, want state) {
 	}
 }
 
-// server reads the state of the server, now or as of a moment.
-func (l *live) server(at pitr.Timestamp) state {
+// serverState reads the state of the server, now or as of a moment.
+func (l *live) serverState(at pitr.Timestamp) state {
 	l.t.Helper()
 	listed, err := l.client.Listing(l.t.Context(), pitr.Scope{})
 	if err != nil {
@@ -385,6 +387,16 @@ func TestSnapshotOfALiveServer(t *testing.T) {
 				l.run("db", bson.D{{Key: "insert", Value: "small0"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "later"}}}}})
 			}
 		}, format.ExactThroughOplog, pitr.ErrMomentGone},
+		{"cursors killed", false, 2, func(l *live, batch int) { // case D03
+			if batch == 1 {
+				l.server.KillCursors()
+			}
+		}, format.ExactOneTime, pitr.ErrCursorGone},
+		{"connections lost", false, 0, func(l *live, batch int) { // case D16
+			if batch == 1 {
+				l.server.DropConnections()
+			}
+		}, format.ExactOneTime, nil},
 		{"renamed", true, 2, func(l *live, batch int) { // case D03
 			if batch == 1 {
 				l.run("admin", bson.D{{Key: "renameCollection", Value: "db.big"}, {Key: "to", Value: "db.large"}})
@@ -447,10 +459,10 @@ func TestSnapshotOfALiveServer(t *testing.T) {
 				t.Errorf("the scan ended with %v, never with %v", source.ends, c.end)
 			}
 			if c.between == nil {
-				l.folded(manifest, manifest.At).mustEqual(t, "at E", l.server(manifest.At))
+				l.folded(manifest, manifest.At).mustEqual(t, "at E", l.serverState(manifest.At))
 			}
 			now := l.now()
-			l.folded(manifest, now).mustEqual(t, "at the end", l.server(0))
+			l.folded(manifest, now).mustEqual(t, "at the end", l.serverState(0))
 			if c.writers > 0 && now == manifest.At {
 				t.Error("nothing was written meanwhile")
 			}
