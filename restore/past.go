@@ -12,8 +12,6 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/history"
-	"pitr/oplog"
-	"pitr/snapshot"
 )
 
 // InRepository gives the past of a cluster as a repository has it, on one of its branches.
@@ -33,49 +31,9 @@ type archived struct {
 	scope string
 }
 
-// open finds the way to a moment and the history that begins with its snapshot.
+// open gives the history that serves a moment.
 func (a *archived) open(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) (*history.History, error) {
-	timeline, err := a.repository.Timeline(ctx)
-	if err != nil {
-		return nil, err
-	}
-	route, err := timeline.ReachOn(a.branch, at, scope)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := snapshot.Open(ctx, a.repository, route.Snapshot.Snapshot)
-	if err != nil {
-		return nil, err
-	}
-	entries := func(ctx context.Context, window pitr.Window) iter.Seq2[oplog.Entry, error] {
-		return oplog.Read(ctx, a.repository, lineage(timeline, a.branch, window)...)
-	}
-	return history.New(base{reader}, entries, a.options), nil
-}
-
-// lineage cuts a window into those of a branch and its ancestors, oldest first, as far as the archive goes.
-func lineage(timeline catalog.Timeline, branch format.ID, window pitr.Window) []catalog.BranchWindow {
-	if covered := timeline.Windows(branch); len(covered) > 0 {
-		window.Through = min(window.Through, covered[len(covered)-1].Through)
-	}
-	var windows []catalog.BranchWindow
-	for range timeline.Lines { // no longer than there are branches, whatever they say of their parents
-		if window.IsEmpty() || branch == "" {
-			break
-		}
-		own, parent := window, format.ID("")
-		for _, line := range timeline.Lines {
-			if line.Branch == branch && line.Fork != nil {
-				own.After, parent = max(window.After, line.Fork.At.TS), line.Fork.Parent
-			}
-		}
-		if !own.IsEmpty() {
-			windows = append([]catalog.BranchWindow{{Branch: branch, Window: own}}, windows...)
-			window.Through = own.After
-		}
-		branch = parent
-	}
-	return windows
+	return history.Open(ctx, a.repository, history.Start{Branch: a.branch, At: at, Scope: scope}, a.options)
 }
 
 // Price counts by folding the gap.
@@ -164,49 +122,4 @@ func (a *archived) viewAt(ctx context.Context, at pitr.Timestamp, scope pitr.Sco
 	}
 	a.view, a.scope = view, fmt.Sprint(scope)
 	return view, nil
-}
-
-// base is a snapshot as a history needs it.
-type base struct{ reader *snapshot.Reader }
-
-func (b base) Window() pitr.Window {
-	return pitr.Window{After: b.reader.Manifest().From, Through: b.reader.Manifest().At}
-}
-
-func (b base) Scope() pitr.Scope { return b.reader.Manifest().Scope }
-
-func (b base) Collections() []pitr.Collection {
-	records := b.reader.Collections()
-	list := make([]pitr.Collection, 0, len(records))
-	for _, record := range records {
-		list = append(list, record.Collection)
-	}
-	return list
-}
-
-func (b base) Scan(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
-	return b.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
-		return b.reader.Scan(ctx, record)
-	})
-}
-
-func (b base) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
-	return b.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
-		return b.reader.Lookup(ctx, record, keys)
-	})
-}
-
-func (b base) read(c pitr.Collection, from func(format.CollectionRecord) iter.Seq2[snapshot.Document, error]) iter.Seq2[bson.Raw, error] {
-	return func(yield func(bson.Raw, error) bool) {
-		record, ok := b.reader.Collection(c.NS, c.UUID)
-		if !ok {
-			yield(nil, pitr.Corruptf("read the snapshot", "it does not hold %s", c.NS))
-			return
-		}
-		for document, err := range from(record) {
-			if !yield(document.Raw, err) || err != nil {
-				return
-			}
-		}
-	}
 }

@@ -4,13 +4,14 @@ import "github.com/urfave/cli/v2"
 
 // commands lists every command in the order in which a person meets them.
 func commands(s streams) []*cli.Command {
-	return []*cli.Command{
+	list := []*cli.Command{
 		initCommand(s),
 		snapshotCommand(s),
 		archiveCommand(s),
 		timelineCommand(s),
 		markCommand(s),
-		leaseCommand(s),
-		configCommand(s),
+		restoreCommand(s),
 	}
+	list = append(list, jobCommands(s)...)
+	return append(list, leaseCommand(s), configCommand(s))
 }

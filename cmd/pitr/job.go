@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/cluster"
+	"pitr/format"
+	"pitr/history"
+	"pitr/oplog"
+	"pitr/restore"
+	"pitr/snapshot"
+	"pitr/storage"
+)
+
+// target is a live cluster as a job writes to it, with two logins: the one for writing may not read the oplog, so entries
+// are read with the other.
+type target struct {
+	*cluster.Primary
+	reading *cluster.Primary
+}
+
+// Entries reads the oplog with the login for reading.
+func (t target) Entries(ctx context.Context, after pitr.Timestamp) iter.Seq2[bson.Raw, error] {
+	return t.reading.Entries(ctx, after)
+}
+
+// evidence takes the snapshot that a restore needs.
+type evidence struct {
+	client     *cluster.Client
+	repository *catalog.Repository
+	options    snapshot.Options
+}
+
+// Take takes an ordinary snapshot of the scope.
+func (e evidence) Take(ctx context.Context, scope pitr.Scope, reason format.Reason) (format.Manifest, error) {
+	options := e.options
+	options.Scope, options.Reason = scope, reason
+	return snapshot.Take(ctx, e.client, e.repository, options)
+}
+
+// archiveThrough gives restore the archiver in the form it asks for.
+type archiveThrough struct {
+	archiver   *oplog.Archiver
+	repository *catalog.Repository
+}
+
+// Through returns when the archive reaches a moment.
+func (a archiveThrough) Through(ctx context.Context, at pitr.Timestamp) (pitr.OpTime, error) {
+	branch, err := a.archiver.CatchUp(ctx, at)
+	if err != nil {
+		return pitr.OpTime{}, err
+	}
+	last, found, err := a.repository.LastSegment(ctx, branch)
+	if err != nil || !found {
+		return pitr.OpTime{}, err
+	}
+	_, facts, err := a.repository.OpenSegment(ctx, branch, last)
+	if err != nil {
+		return pitr.OpTime{}, err
+	}
+	return facts.Last.OpTime, nil
+}
+
+// job is everything that the commands which write to a cluster share.
+type job struct {
+	run        *session
+	reading    *cluster.Client
+	writing    *cluster.Client
+	repository *catalog.Repository
+	deps       restore.Deps
+	progress   *progress
+}
+
+// openJob connects with both logins and wires what a job works with. A dry run works on an overlay: what it would create
+// in the repository goes to memory.
+func (run *session) openJob(ctx context.Context, want access) (*job, error) {
+	store, err := run.openStore(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	if want == reading {
+		store = storage.Overlay(store, storage.NewMemory())
+	}
+	j := &job{run: run, progress: newProgress(run)}
+	if j.repository, err = catalog.Open(ctx, store, catalog.OpenOptions{}); err != nil {
+		return nil, err
+	}
+	if j.reading, err = run.connect(ctx, "uri"); err != nil {
+		return nil, err
+	}
+	if j.writing, err = run.connect(ctx, "restore-uri"); err != nil {
+		j.reading.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	archiver := run.archiver(j.reading, j.repository)
+	timeline, err := j.repository.Timeline(ctx)
+	if err != nil {
+		j.close(ctx)
+		return nil, err
+	}
+	j.deps = restore.Deps{
+		Repository: j.repository, Target: target{Primary: j.writing.Primary(), reading: j.reading.Primary()},
+		Past:    restore.InRepository(j.repository, timeline.Tip(), history.Options{}),
+		Archive: archiveThrough{archiver: archiver, repository: j.repository},
+		Evidence: evidence{client: j.reading, repository: j.repository, options: snapshot.Options{
+			Archive: archiver, Operator: operator(), Version: version, Lease: run.lease(), Progress: j.progress, Log: run.log}},
+		Writers: j.reading, Ask: j.askGrown, Operator: operator(), Host: run.lease().Host, Version: version,
+		Workers: 2, Progress: j.progress, Log: run.log,
+	}
+	return j, nil
+}
+
+func (j *job) close(ctx context.Context) {
+	j.progress.Clear()
+	ctx = context.WithoutCancel(ctx)
+	j.writing.Close(ctx)
+	j.reading.Close(ctx)
+}
+
+// askGrown asks whether to go on although more documents are touched than were confirmed; where nobody can be asked the
+// answer is no.
+func (j *job) askGrown(_ context.Context, question restore.Question) (bool, error) {
+	if !j.run.interactive {
+		return false, nil
+	}
+	j.progress.Clear()
+	answer, err := j.run.ask(fmt.Sprintf("%s documents were to be written, now it is %s. Go on? Type yes:", grouped(question.Intended), grouped(question.Found)))
+	return answer == "yes", err
+}
+
+// ask puts one question to the person at the terminal.
+func (run *session) ask(question string) (string, error) {
+	fmt.Fprintf(run.err, "%s ", question)
+	answer, err := bufio.NewReader(run.in).ReadString('\n')
+	if err != nil {
+		return "", pitr.Refusef("ask", "run the command on a terminal, or give the flags that its --help names", "nobody answered")
+	}
+	return strings.TrimRight(answer, "\r\n"), nil
+}
+
+// confirm has the cluster named: by the flag, or by typing it. The name is bound to nothing else: no `--yes` suffices.
+func (j *job) confirm(intent restore.Intent, flag string) (restore.Confirmed, error) {
+	typed := flag
+	if typed == "" {
+		if !j.run.interactive { // case W05
+			return restore.Confirmed{}, pitr.Refusef("confirm", "give --confirm-target "+j.repository.ClusterName()+" to do it, or --dry-run to look only",
+				"nobody is here to type the name of the cluster")
+		}
+		var err error
+		if typed, err = j.run.ask("Type the name of the cluster to go on:"); err != nil {
+			return restore.Confirmed{}, err
+		}
+	}
+	return intent.Confirm(typed)
+}
+
+// showIntent prints what a job will do, before anything is done.
+func (j *job) showIntent(intent restore.Intent) {
+	out := j.run.err
+	fmt.Fprintf(out, "cluster   %s (%s)\n", printable(intent.Cluster.Name), printable(strings.Join(intent.Cluster.Hosts, ", ")))
+	fmt.Fprintf(out, "back to   %s\n", clockText(intent.To))
+	fmt.Fprintf(out, "archived  %s\n", clockText(intent.Through))
+	fmt.Fprintf(out, "scope     %s\n", printable(intent.Scope.String()))
+	for i, writer := range intent.Writers {
+		if i == 5 {
+			fmt.Fprintf(out, "writing   and %d more\n", len(intent.Writers)-i)
+			break
+		}
+		fmt.Fprintf(out, "writing   %s %s from %s: stop them first if they did the damage\n", printable(writer.User), printable(writer.App), printable(writer.Host))
+	}
+	for _, way := range intent.Ways {
+		fmt.Fprintf(out, "%-9s %s: %s records (%s)\n", way.Way, printable(way.NS.String()), grouped(way.Touched), printable(way.Reason))
+	}
+	for _, price := range intent.Catalog {
+		fmt.Fprintf(out, "catalog   %s %s: %s\n", printable(price.Step), printable(price.NS.String()), printable(price.Price))
+	}
+	for _, class := range classOrder {
+		if n := intent.Touched[class]; n > 0 {
+			fmt.Fprintf(out, "records   %s %s\n", grouped(n), class)
+		}
+	}
+	fmt.Fprintf(out, "freeze    by %s (%s)\n", intent.Detail.Way, printable(intent.Detail.WayReason))
+	if intent.Estimate > 0 {
+		fmt.Fprintf(out, "time      about %s frozen\n", spanText(time.Duration(intent.Estimate*float64(time.Second))))
+	}
+	for _, refusal := range intent.Refused {
+		fmt.Fprintf(out, "refused   %s: %s; %s\n", printable(refusal.NS.String()), printable(refusal.Reason), printable(refusal.Hint))
+	}
+}
+
+// classOrder is the order in which classes are told to a person.
+var classOrder = []pitr.Class{pitr.ClassCreated, pitr.ClassChanged, pitr.ClassDeleted, pitr.ClassCameAndWent,
+	pitr.ClassUnchanged, pitr.ClassExpired}

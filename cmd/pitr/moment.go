@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/cluster"
+	"pitr/oplog"
+)
+
+// moment turns what a person typed into a bound between entries, with the archive brought up to the present first.
+func (j *job) moment(ctx context.Context, text string, scope pitr.Scope) (pitr.Timestamp, error) {
+	return j.run.resolve(ctx, surroundings{repository: j.repository, client: j.reading, scope: scope}, text)
+}
+
+// surroundings are what a moment is resolved against; client is nil where no server is asked.
+type surroundings struct {
+	repository *catalog.Repository
+	client     *cluster.Client
+	scope      pitr.Scope
+}
+
+func (run *session) resolve(ctx context.Context, around surroundings, text string) (pitr.Timestamp, error) {
+	moment, err := pitr.ParseTime(text, pitr.TimeContext{Now: run.now()})
+	if err != nil {
+		return 0, err
+	}
+	switch moment.Kind {
+	case pitr.MomentBound:
+		return moment.Bound, nil
+	case pitr.MomentMark:
+		mark, err := around.repository.ResolveMark(ctx, moment.Mark)
+		return mark.At, err
+	case pitr.MomentNow:
+		return around.now(ctx)
+	}
+	return run.second(ctx, around, moment)
+}
+
+// now is the majority point of the cluster, or the end of the archive where no server is asked.
+func (around surroundings) now(ctx context.Context) (pitr.Timestamp, error) {
+	if around.client != nil {
+		at, err := around.client.MajorityOpTime(ctx)
+		return at.TS, err
+	}
+	timeline, err := around.repository.Timeline(ctx)
+	if err != nil {
+		return 0, err
+	}
+	windows := timeline.Windows(timeline.Tip())
+	if len(windows) == 0 {
+		return 0, pitr.Errorf(pitr.KindHole, "find the newest archived moment", "run `pitr archive once`", "the archive is empty")
+	}
+	return windows[len(windows)-1].Through, nil
+}
+
+// second decides a bare second: if it holds no entry in scope both sides are the same, otherwise somebody must say which.
+func (run *session) second(ctx context.Context, around surroundings, moment pitr.Moment) (pitr.Timestamp, error) {
+	timeline, err := around.repository.Timeline(ctx)
+	if err != nil {
+		return 0, err
+	}
+	window := pitr.Window{After: moment.BeforeSecond(), Through: moment.ThroughSecond()}
+	tip := timeline.Tip()
+	covered := window
+	for _, each := range timeline.Windows(tip) {
+		if part := each.Intersect(window); !part.IsEmpty() {
+			covered = part
+		}
+	}
+	entries := 0
+	for entry, err := range oplog.Read(ctx, around.repository, catalog.BranchWindow{Branch: tip, Window: covered}) {
+		if pitr.KindOf(err) == pitr.KindHole {
+			break // nothing archived lies in this second: the timeline decides whether the moment can be reached
+		}
+		if err != nil && pitr.KindOf(err) != pitr.KindUnsupported {
+			return 0, err
+		}
+		if err != nil || !entry.NS.IsSystem() && around.scope.Contains(entry.NS) {
+			entries++
+		}
+	}
+	if entries == 0 {
+		return moment.ThroughSecond(), nil
+	}
+	shown := window.Through.Time().Format("2006-01-02T15:04:05Z")
+	hint := fmt.Sprintf("say `before %s` or `through %s`", shown, shown)
+	if !run.interactive {
+		return 0, pitr.Errorf(pitr.KindInvalid, "read the moment", hint, "%d entries lie in that second", entries)
+	}
+	answer, err := run.ask(fmt.Sprintf("%d entries lie in %s. Before or through them? Type before or through:", entries, shown))
+	switch {
+	case err != nil:
+		return 0, err
+	case answer == "before":
+		return moment.BeforeSecond(), nil
+	case answer == "through":
+		return moment.ThroughSecond(), nil
+	}
+	return 0, pitr.Errorf(pitr.KindInvalid, "read the moment", hint, "%q is neither", answer)
+}

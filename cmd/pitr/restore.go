@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+	"pitr/format"
+	"pitr/restore"
+)
+
+func restoreCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name:  "restore",
+		Usage: "bring the cluster back to a moment, after exporting its present state",
+		Description: "Shows what will be done, has the cluster's name typed, exports the present state, blocks writes, publishes\n" +
+			"the list of changes, writes only documents that are byte for byte what the list says, verifies, and lifts\n" +
+			"the block.\n\n" +
+			"Example:\n   pitr restore --to \"before 1761120000:7\" --dry-run\n   pitr restore --to \"before 1761120000:7\"",
+		Flags: append(scopeFlags(),
+			&cli.StringFlag{Name: "to", Usage: "the `MOMENT` to go back to; see docs/cli.md for its forms", Required: true},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done; writes nothing to cluster or repository"},
+			&cli.StringFlag{Name: "confirm-target", Usage: "the `NAME` of the cluster, where nobody can type it"},
+			&cli.BoolFlag{Name: "full-export", Usage: "take a full snapshot as evidence even where the archive can seal the present state", Value: true}),
+		Action: action(s, nil, runRestore),
+	}
+}
+
+func runRestore(ctx context.Context, run *session, c *cli.Context) error {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	want := writing
+	if c.Bool("dry-run") {
+		want = reading
+	}
+	job, err := run.openJob(ctx, want)
+	if err != nil {
+		return err
+	}
+	defer job.close(ctx)
+	to, err := job.moment(ctx, c.String("to"), scope)
+	if err != nil {
+		return err
+	}
+	intent, err := restore.Plan(ctx, job.deps, restore.Request{To: to, Asked: c.String("to"), Scope: scope, Bulk: c.Bool("full-export")})
+	if err != nil {
+		return err
+	}
+	job.progress.Clear()
+	if run.json {
+		if err := run.line(newIntentLine(intent)); err != nil {
+			return err
+		}
+	} else {
+		job.showIntent(intent)
+	}
+	if c.Bool("dry-run") {
+		if !run.json {
+			run.next(fmt.Sprintf("pitr restore --to %q", c.String("to")), "(this was a dry run: nothing was written)")
+		}
+		return nil
+	}
+	confirmed, err := job.confirm(intent, c.String("confirm-target"))
+	if err != nil {
+		return err
+	}
+	outcome, err := restore.Run(ctx, job.deps, intent, confirmed)
+	return job.end(ctx, outcome, err)
+}
+
+// intentLine is the JSON line of an intent.
+type intentLine struct {
+	Type     string               `json:"type"`
+	Version  int                  `json:"v"`
+	Job      format.ID            `json:"job"`
+	Cluster  string               `json:"cluster"`
+	To       pitr.Timestamp       `json:"to"`
+	Through  pitr.Timestamp       `json:"through"`
+	Scope    pitr.Scope           `json:"scope"`
+	Touched  map[pitr.Class]int64 `json:"touched,omitempty"`
+	Steps    int                  `json:"steps"`
+	Refused  []string             `json:"refused,omitempty"`
+	Freeze   string               `json:"freeze"`
+	Estimate float64              `json:"estimateSeconds,omitempty"`
+}
+
+func newIntentLine(intent restore.Intent) intentLine {
+	line := intentLine{Type: "intent", Version: 1, Job: intent.ID, Cluster: intent.Cluster.Name, To: intent.To, Through: intent.Through,
+		Scope: intent.Scope, Touched: intent.Touched, Steps: intent.Steps, Freeze: string(intent.Detail.Way), Estimate: intent.Estimate}
+	for _, refusal := range intent.Refused {
+		line.Refused = append(line.Refused, refusal.NS.String()+": "+refusal.Reason)
+	}
+	return line
+}
+
+// end tells how a job ended and which command comes next.
+func (j *job) end(ctx context.Context, outcome restore.Outcome, err error) error {
+	j.progress.Clear()
+	for _, warning := range outcome.Warnings {
+		fmt.Fprintf(j.run.err, "warning: %s\n", printable(warning))
+	}
+	for _, left := range outcome.LeftAlone {
+		fmt.Fprintf(j.run.err, "left alone: %s %s: %s\n", printable(left.NS.String()), printable(left.Key.String()), printable(left.Reason))
+	}
+	if err != nil && pitr.KindOf(err) != pitr.KindPartial {
+		return err
+	}
+	line, lineErr := j.run.jobLine(ctx, j.repository, outcome.Job)
+	if lineErr != nil {
+		return lineErr
+	}
+	if j.run.json {
+		if lineErr := j.run.line(line); lineErr != nil {
+			return lineErr
+		}
+		return err
+	}
+	fmt.Fprintf(j.run.out, "job %s is done and checked: %s records written, %s records of the gap listed as lost or changed, frozen for %.1f s\n",
+		outcome.Job, grouped(line.Restored), grouped(line.Lost), line.SecondsFrozen)
+	j.run.next("pitr report "+string(outcome.Job)+" --html lost.html", "(and pitr undo "+string(outcome.Job)+" takes it all back)")
+	return err
+}

@@ -1,0 +1,117 @@
+package history
+
+import (
+	"context"
+	"iter"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/format"
+	"pitr/oplog"
+	"pitr/snapshot"
+)
+
+// Start says which history to open: that of a branch, from the newest snapshot of the scope that serves a moment.
+type Start struct {
+	// Branch is the one that the cluster is on when it is empty.
+	Branch format.ID
+	At     pitr.Timestamp
+	Scope  pitr.Scope
+}
+
+// Open finds the way to a moment in a repository and gives the history that begins with its snapshot and goes on as far as
+// the archive does. Errors are those of catalog.Timeline.ReachOn and snapshot.Open.
+func Open(ctx context.Context, repository *catalog.Repository, start Start, options Options) (*History, error) {
+	timeline, err := repository.Timeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	branch := start.Branch
+	if branch == "" {
+		branch = timeline.Tip()
+	}
+	route, err := timeline.ReachOn(branch, start.At, start.Scope)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := snapshot.Open(ctx, repository, route.Snapshot.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	entries := func(ctx context.Context, window pitr.Window) iter.Seq2[oplog.Entry, error] {
+		return oplog.Read(ctx, repository, lineage(timeline, branch, window)...)
+	}
+	return New(published{reader}, entries, options), nil
+}
+
+// lineage cuts a window into those of a branch and its ancestors, oldest first, as far as the archive goes.
+func lineage(timeline catalog.Timeline, branch format.ID, window pitr.Window) []catalog.BranchWindow {
+	if covered := timeline.Windows(branch); len(covered) > 0 {
+		window.Through = min(window.Through, covered[len(covered)-1].Through)
+	}
+	var windows []catalog.BranchWindow
+	for range timeline.Lines { // no longer than there are branches, whatever they say of their parents
+		if window.IsEmpty() || branch == "" {
+			break
+		}
+		own, parent := window, format.ID("")
+		for _, line := range timeline.Lines {
+			if line.Branch == branch && line.Fork != nil {
+				own.After, parent = max(window.After, line.Fork.At.TS), line.Fork.Parent
+			}
+		}
+		if !own.IsEmpty() {
+			windows = append([]catalog.BranchWindow{{Branch: branch, Window: own}}, windows...)
+			window.Through = own.After
+		}
+		branch = parent
+	}
+	return windows
+}
+
+// published is a snapshot as a history needs it.
+type published struct{ reader *snapshot.Reader }
+
+func (p published) Window() pitr.Window {
+	return pitr.Window{After: p.reader.Manifest().From, Through: p.reader.Manifest().At}
+}
+
+func (p published) Scope() pitr.Scope { return p.reader.Manifest().Scope }
+
+func (p published) Collections() []pitr.Collection {
+	records := p.reader.Collections()
+	list := make([]pitr.Collection, 0, len(records))
+	for _, record := range records {
+		list = append(list, record.Collection)
+	}
+	return list
+}
+
+func (p published) Scan(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
+	return p.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return p.reader.Scan(ctx, record)
+	})
+}
+
+func (p published) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
+	return p.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return p.reader.Lookup(ctx, record, keys)
+	})
+}
+
+func (p published) read(c pitr.Collection, from func(format.CollectionRecord) iter.Seq2[snapshot.Document, error]) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		record, ok := p.reader.Collection(c.NS, c.UUID)
+		if !ok {
+			yield(nil, pitr.Corruptf("read the snapshot", "it does not hold %s", c.NS))
+			return
+		}
+		for document, err := range from(record) {
+			if !yield(document.Raw, err) || err != nil {
+				return
+			}
+		}
+	}
+}
