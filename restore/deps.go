@@ -71,8 +71,9 @@ type Archive interface {
 
 // Evidence takes snapshots.
 type Evidence interface {
-	// Take takes an ordinary snapshot of the scope and returns its published manifest.
-	Take(ctx context.Context, scope pitr.Scope, reason format.Reason) (format.Manifest, error)
+	// Take takes an ordinary snapshot of the scope, with the reason before-restore, for a job that holds the lease "write",
+	// and returns its published manifest.
+	Take(ctx context.Context, job format.ID, scope pitr.Scope) (format.Manifest, error)
 }
 
 // Writers tells who is connected and able to write.

@@ -21,7 +21,7 @@ func (j *job) takeEvidence(ctx context.Context) error {
 	if j.Evidence == nil {
 		return pitr.Refusef("take evidence", "let the archive seal the present state instead", "there is nothing that takes snapshots")
 	}
-	manifest, err := j.Evidence.Take(ctx, j.intent.Scope, format.ReasonBeforeRestore)
+	manifest, err := j.Evidence.Take(ctx, j.intent.ID, j.intent.Scope)
 	if err != nil {
 		return fmt.Errorf("take evidence: %w", err)
 	}

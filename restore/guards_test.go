@@ -262,7 +262,7 @@ type taker struct {
 	after func(*world)
 }
 
-func (e taker) Take(ctx context.Context, _ pitr.Scope, reason format.Reason) (format.Manifest, error) {
+func (e taker) Take(ctx context.Context, _ format.ID, _ pitr.Scope) (format.Manifest, error) {
 	if _, err := e.w.Through(ctx, 0); err != nil {
 		return format.Manifest{}, err
 	}
@@ -270,7 +270,7 @@ func (e taker) Take(ctx context.Context, _ pitr.Scope, reason format.Reason) (fo
 	if err != nil {
 		return format.Manifest{}, err
 	}
-	manifest := format.Manifest{ID: id, Branch: e.w.branch, Created: e.w.clock, Finished: e.w.clock, Reason: reason, Scope: e.scope,
+	manifest := format.Manifest{ID: id, Branch: e.w.branch, Created: e.w.clock, Finished: e.w.clock, Reason: format.ReasonBeforeRestore, Scope: e.scope,
 		From: e.w.archived, At: e.w.archived, Exact: format.ExactOneTime}
 	_, err = e.w.repository.PutObject(ctx, &manifest)
 	if e.after != nil {

@@ -40,10 +40,10 @@ type evidence struct {
 	options    snapshot.Options
 }
 
-// Take takes an ordinary snapshot of the scope.
-func (e evidence) Take(ctx context.Context, scope pitr.Scope, reason format.Reason) (format.Manifest, error) {
+// Take takes an ordinary snapshot of the scope for a job.
+func (e evidence) Take(ctx context.Context, job format.ID, scope pitr.Scope) (format.Manifest, error) {
 	options := e.options
-	options.Scope, options.Reason = scope, reason
+	options.Scope, options.Reason, options.Job = scope, format.ReasonBeforeRestore, job
 	return snapshot.Take(ctx, e.client, e.repository, options)
 }
 
