@@ -132,7 +132,7 @@ func newKeyReader(spec bson.Raw) (keyReader, error) {
 			r.doubt = "strings were compared byte by byte, not by the collation of the index"
 		}
 	}
-	if _, understood := matches(r.filter, bson.Raw(emptyDocument)); !understood {
+	if _, understood := matches(r.filter, emptyDocument); !understood {
 		r.doubt = strings.TrimPrefix(r.doubt+"; the partial filter of the index was not understood: documents outside it count", "; ")
 	}
 	return r, nil

@@ -121,17 +121,17 @@ func anyOfType(values []bson.RawValue, wanted bson.RawValue) (match, understood 
 // match; types whose order is not simple are not understood.
 func anyCompares(values []bson.RawValue, other bson.RawValue, wanted func(order int) bool) (match, understood bool) {
 	for _, value := range values {
-		order, comparable, known := compareValues(value, other)
+		order, alike, known := compareValues(value, other)
 		if !known {
 			return false, false
 		}
-		match = match || comparable && wanted(order)
+		match = match || alike && wanted(order)
 	}
 	_, _, known := compareValues(other, other)
 	return match, known
 }
 
-func compareValues(a, b bson.RawValue) (order int, comparable, understood bool) {
+func compareValues(a, b bson.RawValue) (order int, alike, understood bool) {
 	x, xIsNumber := a.AsFloat64OK()
 	y, yIsNumber := b.AsFloat64OK()
 	switch {

@@ -46,6 +46,9 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	if err := h.serves(window.After); err != nil {
 		return nil, err
 	}
+	if err := h.serves(window.Through); err != nil {
+		return nil, err
+	}
 	if window.After > window.Through {
 		return nil, pitr.Errorf(pitr.KindInvalid, "", "the moment to go back to comes first", "the gap %s ends before it begins", window)
 	}
@@ -61,8 +64,13 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	}
 	g.catalogs = newCatalogs(o.Scope, t, e)
 	g.T, g.E = chosenOf(t, o.Scope), chosenOf(e, o.Scope)
-	if g.Steps, err = g.catalogs.steps(); err != nil {
-		return nil, err
+	g.Steps = g.catalogs.steps()
+	for _, c := range g.catalogs.t {
+		if len(g.documents[c.UUID]) > 0 && g.catalogs.chosen(c.NS) {
+			if err := h.refuseTrimmed(c); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for uuid := range g.documents {
 		if !g.catalogs.concerns(uuid) {

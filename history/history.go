@@ -36,6 +36,9 @@ type Options struct {
 	MaxBytes int64
 	// MaxOpen bounds the memory for transactions without an end; that of oplog.Assembler when zero.
 	MaxOpen int64
+	// Version is the feature compatibility version that the entries were written under, such as "7.0"; empty when it is not
+	// known. Before 5.0 servers trim capped collections without entries.
+	Version string
 }
 
 // DefaultMaxBytes is the memory for documents where no other bound is given.
@@ -47,6 +50,8 @@ type History struct {
 	base    Base
 	entries Entries
 	options Options
+	// through is how far the entries go; zero where that is not known.
+	through pitr.Timestamp
 }
 
 // New makes a history from its parts.
@@ -145,11 +150,15 @@ func prepared(assembler *oplog.Assembler, bound pitr.Timestamp) *oplog.Chain {
 	return nil
 }
 
-// serves refuses moments at which the base is not exact yet.
+// serves refuses moments at which the base is not exact yet, and those behind the last entry.
 func (h *History) serves(at pitr.Timestamp) error {
 	if window := h.base.Window(); at < window.Through {
 		return pitr.Errorf(pitr.KindHole, "", "choose an older snapshot, or a moment from "+window.Through.String()+" on",
 			"the snapshot serves moments from %s on, not %s", window.Through, at)
+	}
+	if h.through != 0 && at > h.through {
+		return pitr.Errorf(pitr.KindHole, "", "run `pitr archive once`, or choose a moment up to "+h.through.String(),
+			"the archive goes through %s, not %s", h.through, at)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package history
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"iter"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -43,7 +45,21 @@ func Open(ctx context.Context, repository *catalog.Repository, start Start, opti
 	entries := func(ctx context.Context, window pitr.Window) iter.Seq2[oplog.Entry, error] {
 		return oplog.Read(ctx, repository, lineage(timeline, branch, window)...)
 	}
-	return New(published{reader}, entries, options), nil
+	cluster := reader.Manifest().Cluster
+	options.Version = cmp.Or(options.Version, cluster.FCV, cluster.Version)
+	h := New(published{reader}, entries, options)
+	h.through = archivedThrough(timeline, branch, start.At)
+	return h, nil
+}
+
+// archivedThrough gives the end of the unbroken archive that holds a moment; the moment itself where there is none.
+func archivedThrough(timeline catalog.Timeline, branch format.ID, at pitr.Timestamp) pitr.Timestamp {
+	for _, covered := range timeline.Windows(branch) {
+		if covered.After <= at && at < covered.Through {
+			return covered.Through
+		}
+	}
+	return at
 }
 
 // lineage cuts a window into those of a branch and its ancestors, oldest first, as far as the archive goes.
@@ -114,4 +130,14 @@ func (p published) read(c pitr.Collection, from func(format.CollectionRecord) it
 			}
 		}
 	}
+}
+
+// refuseTrimmed refuses the documents of a capped collection on servers that trim them without entries.
+func (h *History) refuseTrimmed(c pitr.Collection) error {
+	major := 0
+	if n, err := fmt.Sscanf(h.options.Version, "%d.", &major); n != 1 || err != nil || major >= 5 || !c.IsCapped() {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindUnsupported, "", "leave it out with --except "+c.NS.String()+", or use a snapshot's own moment",
+		"%s is capped, and a server with feature compatibility %s does not log what it trims", c.NS, h.options.Version)
 }

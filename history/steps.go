@@ -58,17 +58,13 @@ func (c catalogs) successor(dropped pitr.Collection) (pitr.Collection, bool) {
 
 // steps lists what is different between the catalogs, ordered by namespace: first what concerns collections as such, then
 // options, then indexes.
-func (c catalogs) steps() ([]pitr.CatalogStep, error) {
+func (c catalogs) steps() []pitr.CatalogStep {
 	var steps []pitr.CatalogStep
 	for uuid, t := range c.t {
 		e, stays := c.e[uuid]
 		switch {
 		case stays && (c.chosen(t.NS) || c.chosen(e.NS)):
-			changed, err := c.changed(t, e)
-			if err != nil {
-				return nil, err
-			}
-			steps = append(steps, changed...)
+			steps = append(steps, c.changed(t, e)...)
 		case !stays && c.chosen(t.NS):
 			steps = append(steps, c.dropped(t))
 		}
@@ -92,7 +88,7 @@ func (c catalogs) steps() ([]pitr.CatalogStep, error) {
 	for i := range steps {
 		steps[i].N = int64(i + 1)
 	}
-	return steps, nil
+	return steps
 }
 
 var stepRank = map[pitr.Step]int{pitr.StepDropped: 0, pitr.StepRecreated: 1, pitr.StepCreated: 2, pitr.StepRenamed: 3, pitr.StepOptions: 4,
@@ -110,7 +106,7 @@ func (c catalogs) dropped(t pitr.Collection) pitr.CatalogStep {
 }
 
 // changed compares one collection that is there at both ends.
-func (c catalogs) changed(t, e pitr.Collection) ([]pitr.CatalogStep, error) {
+func (c catalogs) changed(t, e pitr.Collection) []pitr.CatalogStep {
 	var steps []pitr.CatalogStep
 	tell := func(step pitr.Step, was, is bson.Raw) {
 		steps = append(steps, pitr.CatalogStep{Step: step, NS: t.NS, UUID: e.UUID, T: was, E: is, CollectionT: &t, CollectionE: &e})
@@ -119,7 +115,7 @@ func (c catalogs) changed(t, e pitr.Collection) ([]pitr.CatalogStep, error) {
 		tell(pitr.StepRenamed, t.Options, e.Options)
 	}
 	if !c.chosen(t.NS) {
-		return steps, nil // only its name is in the way
+		return steps // only its name is in the way
 	}
 	if !bytes.Equal(t.Options, e.Options) {
 		tell(pitr.StepOptions, t.Options, e.Options)
@@ -138,7 +134,7 @@ func (c catalogs) changed(t, e pitr.Collection) ([]pitr.CatalogStep, error) {
 			tell(pitr.StepIndexCreated, nil, is)
 		}
 	}
-	return steps, nil
+	return steps
 }
 
 // views compares the views, which have no identity but their name.

@@ -54,6 +54,23 @@ func (h *History) View(ctx context.Context, at pitr.Timestamp, scope pitr.Scope)
 	return v, nil
 }
 
+// Catalog lists the collections and views of the scope as they were at a moment, ordered by namespace. It reads the entries
+// once and no document.
+func (h *History) Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error) {
+	if err := h.serves(at); err != nil {
+		return nil, err
+	}
+	state, err := h.newState(StateOptions{Keep: func(pitr.UUID, string) bool { return false }})
+	if err != nil {
+		return nil, err
+	}
+	window := h.base.Window()
+	if err := h.start(window.After, window.After).through(ctx, at, state.Apply); err != nil {
+		return nil, err
+	}
+	return within(state, scope)
+}
+
 // within lists the collections of a state that a scope chooses.
 func within(state *State, scope pitr.Scope) ([]pitr.Collection, error) {
 	all, err := state.Collections()
@@ -171,6 +188,10 @@ func (v *View) Tally() Tally { return v.state.Tally() }
 // ones in the order of their keys. A document is good until the next is asked for, and must not be changed.
 func (v *View) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
+		if err := v.history.refuseTrimmed(c); err != nil {
+			yield(nil, err)
+			return
+		}
 		folded := v.folded(c.UUID)
 		if based, ok := v.based[c.UUID]; ok {
 			for document, err := range v.history.base.Scan(ctx, based) {
@@ -218,6 +239,10 @@ func (v *View) folded(uuid pitr.UUID) map[string]bson.Raw {
 // document are passed over.
 func (v *View) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
+		if err := v.history.refuseTrimmed(c); err != nil {
+			yield(nil, err)
+			return
+		}
 		folded := v.folded(c.UUID)
 		var untouched []pitr.Key
 		for _, key := range keys {
