@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/mql/schema"
 	"pitr/internal/replsim/mql/value"
 )
 
@@ -69,7 +70,8 @@ func (c *compiler) element(name string, v value.Value) (node, error) {
 	case "$expr":
 		return c.expression(v)
 	case "$jsonSchema":
-		return c.schema(v)
+		s, err := schema.Compile(v)
+		return &schemaNode{s}, err
 	case "$where":
 		return nil, bad("no globalScriptEngine in $where parsing")
 	case "$text":
@@ -192,8 +194,8 @@ func (c *compiler) operator(op operator, siblings bson.Raw) (condition, error) {
 		}
 		return &notCond{inner: &leafCond{leaf: exists{}, op: op}, op: op}, nil
 	case "$type":
-		set, err := typeSet(op.arg, op.name)
-		return &leafCond{leaf: set, op: op}, err
+		set, err := value.TypeSet(op.arg, op.name)
+		return &leafCond{leaf: types(set), op: op}, err
 	case "$size":
 		return c.size(op)
 	case "$all":
@@ -283,39 +285,6 @@ func (c *compiler) not(op operator) (condition, error) {
 		return nil, err
 	}
 	return &notCond{inner: &allCond{conds: all}, op: op}, nil
-}
-
-func typeSet(v value.Value, name string) (types, error) {
-	set := types{}
-	list := []value.Value{v}
-	if v.Type == bson.TypeArray {
-		list = v.Elements()
-	}
-	if len(list) == 0 {
-		return nil, value.Errorf(value.FailedToParse, "%s must match at least one type", name)
-	}
-	for _, x := range list {
-		switch {
-		case x.Type == bson.TypeString && x.Str() == "number":
-			set[bson.TypeInt32], set[bson.TypeInt64], set[bson.TypeDouble], set[bson.TypeDecimal128] = true, true, true, true
-		case x.Type == bson.TypeString:
-			t, ok := value.TypeNamed(x.Str())
-			if !ok {
-				return nil, bad("Unknown type name alias: %s", x.Str())
-			}
-			set[t] = true
-		case x.IsNumber():
-			n, whole := x.Whole()
-			t, ok := value.TypeByNumber(n)
-			if !whole || !ok {
-				return nil, bad("Invalid numerical type code: %s", value.Text(x))
-			}
-			set[t] = true
-		default:
-			return nil, value.Errorf(value.TypeMismatch, "type must be represented as a number or a string")
-		}
-	}
-	return set, nil
 }
 
 func (c *compiler) size(op operator) (condition, error) {

@@ -81,7 +81,7 @@ func (x *Index) field(f *indexField) error {
 	case !v.IsNumber():
 		return value.Errorf(value.CannotCreateIndex,
 			"Values in v:2 index key pattern cannot be of type %s. Only numbers > 0, numbers < 0, and strings are allowed.", value.TypeName(v.Type))
-	case !v.Truth() || isNaN(v):
+	case !v.Truth() || value.IsNaN(v):
 		return value.Errorf(value.CannotCreateIndex, "Values in the index key pattern cannot be 0.")
 	default:
 		f.descending = v.Float() < 0

@@ -2,8 +2,6 @@ package mql
 
 import (
 	"math"
-	"regexp"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -46,8 +44,8 @@ func (c comparison) test(v value.Value, _ *run) bool {
 		}
 		return false
 	}
-	if rv == 10 && (isNaN(v) || isNaN(c.rhs)) {
-		return isNaN(v) && isNaN(c.rhs) && c.rel != relLt && c.rel != relGt
+	if rv == 10 && (value.IsNaN(v) || value.IsNaN(c.rhs)) {
+		return value.IsNaN(v) && value.IsNaN(c.rhs) && c.rel != relLt && c.rel != relGt
 	}
 	x := value.Compare(v, c.rhs)
 	switch c.rel {
@@ -61,16 +59,6 @@ func (c comparison) test(v value.Value, _ *run) bool {
 		return x > 0
 	}
 	return x >= 0
-}
-
-func isNaN(v value.Value) bool {
-	switch v.Type {
-	case bson.TypeDouble:
-		return math.IsNaN(v.Double())
-	case bson.TypeDecimal128:
-		return v.Decimal().IsNaN()
-	}
-	return false
 }
 
 // membership is $in. Long lists are looked up by key.
@@ -124,75 +112,15 @@ func (m *membership) test(v value.Value, r *run) bool {
 	return false
 }
 
-type regex struct {
-	pattern, flags string
-	re             *regexp.Regexp
-}
+// regex is $regex.
+type regex struct{ value.Regexp }
 
 func newRegex(pattern, flags string) (regex, error) {
-	goFlags := ""
-	for _, f := range flags {
-		switch f {
-		case 'i', 's', 'm':
-			if !strings.ContainsRune(goFlags, f) {
-				goFlags += string(f)
-			}
-		case 'x':
-			pattern = withoutSpace(pattern)
-		case 'u':
-		default:
-			return regex{}, value.Errorf(51108, "invalid flag in regex options: %c", f)
-		}
-	}
-	text := pattern
-	if goFlags != "" {
-		text = "(?" + goFlags + ")" + pattern
-	}
-	re, err := regexp.Compile(text)
-	if err != nil {
-		return regex{}, value.Errorf(51091, "Regular expression is invalid: %v", err)
-	}
-	return regex{pattern: pattern, flags: flags, re: re}, nil
+	x, err := value.CompileRegexp(pattern, flags)
+	return regex{x}, err
 }
 
-// withoutSpace removes what the x flag makes meaningless: white space and comments outside of classes.
-func withoutSpace(pattern string) string {
-	var b strings.Builder
-	class := false
-	for i := 0; i < len(pattern); i++ {
-		c := pattern[i]
-		switch {
-		case c == '\\' && i+1 < len(pattern):
-			b.WriteByte(c)
-			i++
-			c = pattern[i]
-		case c == '[':
-			class = true
-		case c == ']':
-			class = false
-		case !class && c == '#':
-			for i < len(pattern) && pattern[i] != '\n' {
-				i++
-			}
-			continue
-		case !class && strings.IndexByte(" \t\r\n\f\v", c) >= 0:
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
-}
-
-func (x regex) test(v value.Value, _ *run) bool {
-	switch v.Type {
-	case bson.TypeString, bson.TypeSymbol:
-		return x.re.Match(v.Bytes())
-	case bson.TypeRegex:
-		p, f := v.Regex()
-		return p == x.pattern && f == x.flags
-	}
-	return false
-}
+func (x regex) test(v value.Value, _ *run) bool { return x.Match(v) }
 
 type exists struct{}
 

@@ -3,6 +3,7 @@ package mql
 import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/mql/schema"
 	"pitr/internal/replsim/mql/value"
 )
 
@@ -133,3 +134,8 @@ func (n *exprNode) match(doc bson.Raw, r *run) bool {
 	}
 	return ok && err == nil
 }
+
+// schemaNode is $jsonSchema.
+type schemaNode struct{ schema *schema.Schema }
+
+func (n *schemaNode) match(doc bson.Raw, _ *run) bool { return n.schema.Holds(value.Doc(doc)) }

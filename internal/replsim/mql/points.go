@@ -63,21 +63,21 @@ func (f *Filter) Range(path string) Bounds {
 			continue
 		}
 		x, isComparison := l.leaf.(comparison)
-		if !isComparison || x.rhs.Nullish() || x.rhs.Type == bson.TypeMinKey || x.rhs.Type == bson.TypeMaxKey || isNaN(x.rhs) {
+		if !isComparison || x.rhs.Nullish() || x.rhs.Type == bson.TypeMinKey || x.rhs.Type == bson.TypeMaxKey || value.IsNaN(x.rhs) {
 			continue
 		}
 		key := value.Key(x.rhs)
 		low, high := rankLimits(key)
 		switch x.rel {
 		case relEq:
-			b.raise(key, false)
-			b.lower(key, false)
+			b.raise(limit{key: key})
+			b.lower(limit{key: key})
 		case relGt, relGte:
-			b.raise(key, x.rel == relGt)
-			b.lower(high, true)
+			b.raise(limit{key, x.rel == relGt})
+			b.lower(limit{high, true})
 		case relLt, relLte:
-			b.lower(key, x.rel == relLt)
-			b.raise(low, false)
+			b.lower(limit{key, x.rel == relLt})
+			b.raise(limit{key: low})
 		}
 	}
 	return b
@@ -88,15 +88,20 @@ func rankLimits(key string) (low, high string) {
 	return key[:1], string([]byte{key[0] + 1})
 }
 
-func (b *Bounds) raise(key string, exclude bool) {
-	if b.Low == "" || key > b.Low || key == b.Low && exclude {
-		b.Low, b.ExcludeLow = key, exclude
+type limit struct {
+	key     string
+	exclude bool
+}
+
+func (b *Bounds) raise(l limit) {
+	if b.Low == "" || l.key > b.Low || l.key == b.Low && l.exclude {
+		b.Low, b.ExcludeLow = l.key, l.exclude
 	}
 }
 
-func (b *Bounds) lower(key string, exclude bool) {
-	if b.High == "" || key < b.High || key == b.High && exclude {
-		b.High, b.ExcludeHigh = key, exclude
+func (b *Bounds) lower(l limit) {
+	if b.High == "" || l.key < b.High || l.key == b.High && l.exclude {
+		b.High, b.ExcludeHigh = l.key, l.exclude
 	}
 }
 

@@ -211,11 +211,11 @@ func (s *sum) total() value.Value {
 		t = s.whole
 	}
 	if s.double {
-		real := s.real
+		whole := s.real
 		if !math.IsNaN(s.lost) && !math.IsInf(s.lost, 0) {
-			real += s.lost
+			whole += s.lost
 		}
-		t = value.Double(real + t.Float())
+		t = value.Double(whole + t.Float())
 	}
 	if s.decimal.Exists() {
 		t, _ = value.Add(s.decimal, t)

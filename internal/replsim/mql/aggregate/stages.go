@@ -138,12 +138,12 @@ func (c *compiler) sample(arg value.Value) (stage, error) {
 	if !whole || n < 0 {
 		return nil, value.Errorf(28747, "size argument to $sample must not be negative")
 	}
-	return sampleStage{n, uint64(c.opts.Now.UnixNano())}, nil //nolint:gosec // any seed will do
+	return sampleStage{n, uint64(c.opts.Now.UnixNano())}, nil
 }
 
 func (s sampleStage) run(_ context.Context, in Documents) Documents {
 	return all(in, func(docs []bson.Raw) ([]bson.Raw, error) {
-		r := rand.New(rand.NewPCG(s.seed, uint64(len(docs)))) //nolint:gosec // a sample is no secret
+		r := rand.New(rand.NewPCG(s.seed, uint64(len(docs))))
 		r.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
 		return docs[:min(s.size, int64(len(docs)))], nil
 	})

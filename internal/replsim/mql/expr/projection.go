@@ -101,7 +101,7 @@ func (p *projectionCompiler) element(path string, v value.Value) error {
 		}
 	}
 	if p.kind != Addition && (v.IsNumber() || v.Type == bson.TypeBoolean) {
-		return p.flag(path, v.Truth())
+		return p.flag(path, v)
 	}
 	if p.kind == Exclusion {
 		return value.Errorf(31252, "Cannot use an expression %s: %s in an exclusion projection", path, value.Text(v))
@@ -113,7 +113,7 @@ func (p *projectionCompiler) element(path string, v value.Value) error {
 	if err != nil {
 		return err
 	}
-	level, name, err := p.level(path, true)
+	level, name, err := p.level(path, asComputed)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,8 @@ func CheckPath(path string) error {
 }
 
 // flag is a plain 1, true, 0 or false.
-func (p *projectionCompiler) flag(path string, keep bool) error {
+func (p *projectionCompiler) flag(path string, v value.Value) error {
+	keep := v.Truth()
 	if path == "_id" {
 		p.keepID = &keep
 		return nil
@@ -158,7 +159,7 @@ func (p *projectionCompiler) flag(path string, keep bool) error {
 		}
 		return value.Errorf(31254, "Cannot do exclusion on field %s in inclusion projection", path)
 	}
-	level, name, err := p.level(path, false)
+	level, name, err := p.level(path, asNamed)
 	if err != nil {
 		return err
 	}
@@ -166,12 +167,20 @@ func (p *projectionCompiler) flag(path string, keep bool) error {
 	return nil
 }
 
+// use is what a projection does with a path.
+type use int
+
+const (
+	asNamed use = iota
+	asComputed
+)
+
 // level finds or makes the level that the last name of the path stands in.
-func (p *projectionCompiler) level(path string, computes bool) (*fields, string, error) {
+func (p *projectionCompiler) level(path string, u use) (*fields, string, error) {
 	level := p.root
 	parts := strings.Split(path, ".")
 	for i, name := range parts[:len(parts)-1] {
-		level.deeply = level.deeply || computes
+		level.deeply = level.deeply || u == asComputed
 		if level.kept[name] || level.computed[name] != nil {
 			return nil, "", value.Errorf(31249, "Path collision at %s remaining portion %s", path, strings.Join(parts[i+1:], "."))
 		}
@@ -180,12 +189,12 @@ func (p *projectionCompiler) level(path string, computes bool) (*fields, string,
 			child = newFields()
 			level.children[name] = child
 		}
-		if computes && !child.deeply {
+		if u == asComputed && !child.deeply {
 			level.order = append(level.order, name)
 		}
 		level = child
 	}
-	level.deeply = level.deeply || computes
+	level.deeply = level.deeply || u == asComputed
 	name := parts[len(parts)-1]
 	if level.kept[name] || level.computed[name] != nil || level.children[name] != nil {
 		return nil, "", value.Errorf(31250, "Path collision at %s", path)

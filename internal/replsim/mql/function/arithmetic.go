@@ -66,15 +66,15 @@ var arithmetic = map[string]Function{
 	"$floor":    one(integral("$floor", math.Floor)),
 	"$round":    {Least: 1, Most: 2, Call: rounding("$round", math.RoundToEven, value.HalfEven)},
 	"$trunc":    {Least: 1, Most: 2, Call: rounding("$trunc", math.Trunc, value.Down)},
-	"$exp":      one(real("$exp", math.Exp)),
-	"$ln":       one(real("$ln", math.Log)),
-	"$log10":    one(real("$log10", math.Log10)),
-	"$sqrt":     one(real("$sqrt", math.Sqrt)),
-	"$log":      two(realTwo("$log", func(x, base float64) float64 { return math.Log(x) / math.Log(base) })),
+	"$exp":      one(realFunc("$exp", math.Exp)),
+	"$ln":       one(realFunc("$ln", math.Log)),
+	"$log10":    one(realFunc("$log10", math.Log10)),
+	"$sqrt":     one(realFunc("$sqrt", math.Sqrt)),
+	"$log":      two(realPair("$log", func(x, base float64) float64 { return math.Log(x) / math.Log(base) })),
 	"$pow":      two(pow),
-	"$sin":      one(real("$sin", math.Sin)),
-	"$cos":      one(real("$cos", math.Cos)),
-	"$tan":      one(real("$tan", math.Tan)),
+	"$sin":      one(realFunc("$sin", math.Sin)),
+	"$cos":      one(realFunc("$cos", math.Cos)),
+	"$tan":      one(realFunc("$tan", math.Tan)),
 	"$bitAnd":   many(bitwise("$bitAnd", -1, func(a, b int64) int64 { return a & b })),
 	"$bitOr":    many(bitwise("$bitOr", 0, func(a, b int64) int64 { return a | b })),
 	"$bitXor":   many(bitwise("$bitXor", 0, func(a, b int64) int64 { return a ^ b })),
@@ -226,7 +226,7 @@ func numeric(name string, v value.Value) (value.Value, bool, error) {
 	return v, false, nil
 }
 
-func real(name string, f func(float64) float64) func(value.Value) (value.Value, error) {
+func realFunc(name string, f func(float64) float64) func(value.Value) (value.Value, error) {
 	return func(v value.Value) (value.Value, error) {
 		if r, done, err := numeric(name, v); done {
 			return r, err
@@ -239,7 +239,7 @@ func real(name string, f func(float64) float64) func(value.Value) (value.Value, 
 	}
 }
 
-func realTwo(name string, f func(a, b float64) float64) func(a, b value.Value) (value.Value, error) {
+func realPair(name string, f func(a, b float64) float64) func(a, b value.Value) (value.Value, error) {
 	return func(a, b value.Value) (value.Value, error) {
 		if r, done, err := numeric(name, a); done {
 			return r, err
@@ -252,7 +252,7 @@ func realTwo(name string, f func(a, b float64) float64) func(a, b value.Value) (
 }
 
 func pow(a, b value.Value) (value.Value, error) {
-	r, err := realTwo("$pow", math.Pow)(a, b)
+	r, err := realPair("$pow", math.Pow)(a, b)
 	if err != nil || !r.IsNumber() {
 		return r, err
 	}

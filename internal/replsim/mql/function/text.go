@@ -12,8 +12,8 @@ import (
 
 var stringFunctions = map[string]Function{
 	"$concat":     many(concat),
-	"$toLower":    one(func(v value.Value) (value.Value, error) { return ascii("$toLower", v, 'A', 'Z') }),
-	"$toUpper":    one(func(v value.Value) (value.Value, error) { return ascii("$toUpper", v, 'a', 'z') }),
+	"$toLower":    one(func(v value.Value) (value.Value, error) { return ascii(v, 'A', 'Z') }),
+	"$toUpper":    one(func(v value.Value) (value.Value, error) { return ascii(v, 'a', 'z') }),
 	"$strcasecmp": two(strcasecmp),
 	"$strLenBytes": one(func(v value.Value) (value.Value, error) {
 		return length("$strLenBytes", 34473, v, func(s string) int { return len(s) })
@@ -23,9 +23,9 @@ var stringFunctions = map[string]Function{
 	"$substrBytes":  {Least: 3, Most: 3, Call: substrBytes},
 	"$substrCP":     {Least: 3, Most: 3, Call: substrCP},
 	"$split":        two(split),
-	"$trim":         {Fields: []string{"input!", "chars"}, Call: trim("$trim", true, true)},
-	"$ltrim":        {Fields: []string{"input!", "chars"}, Call: trim("$ltrim", true, false)},
-	"$rtrim":        {Fields: []string{"input!", "chars"}, Call: trim("$rtrim", false, true)},
+	"$trim":         {Fields: []string{"input!", "chars"}, Call: trim("$trim", strings.Trim)},
+	"$ltrim":        {Fields: []string{"input!", "chars"}, Call: trim("$ltrim", strings.TrimLeft)},
+	"$rtrim":        {Fields: []string{"input!", "chars"}, Call: trim("$rtrim", strings.TrimRight)},
 	"$indexOfBytes": {Least: 2, Most: 4, Call: indexOfBytes},
 	"$indexOfCP":    {Least: 2, Most: 4, Call: indexOfCP},
 	"$replaceOne":   {Fields: []string{"input!", "find!", "replacement!"}, Call: replace("$replaceOne", 1)},
@@ -52,7 +52,7 @@ func concat(args values) (value.Value, error) {
 }
 
 // coerce makes text of what the older string operators accept; null is "".
-func coerce(name string, v value.Value) (string, error) {
+func coerce(v value.Value) (string, error) {
 	switch v.Type {
 	case value.Missing, bson.TypeNull, bson.TypeUndefined:
 		return "", nil
@@ -65,8 +65,8 @@ func coerce(name string, v value.Value) (string, error) {
 	return "", value.Errorf(16007, "can't convert from BSON type %s to String", value.TypeName(v.Type))
 }
 
-func ascii(name string, v value.Value, low, high byte) (value.Value, error) {
-	s, err := coerce(name, v)
+func ascii(v value.Value, low, high byte) (value.Value, error) {
+	s, err := coerce(v)
 	b := []byte(s)
 	for i, c := range b {
 		if c >= low && c <= high {
@@ -77,11 +77,11 @@ func ascii(name string, v value.Value, low, high byte) (value.Value, error) {
 }
 
 func strcasecmp(a, b value.Value) (value.Value, error) {
-	x, err := coerce("$strcasecmp", a)
+	x, err := coerce(a)
 	if err != nil {
 		return a, err
 	}
-	y, err := coerce("$strcasecmp", b)
+	y, err := coerce(b)
 	return value.Int32(int32(strings.Compare(strings.ToUpper(x), strings.ToUpper(y)))), err
 }
 
@@ -93,7 +93,7 @@ func length(name string, code int32, v value.Value, f func(string) int) (value.V
 }
 
 func substrBytes(args values) (value.Value, error) {
-	s, err := coerce("$substrBytes", args[0])
+	s, err := coerce(args[0])
 	if err != nil {
 		return args[0], err
 	}
@@ -123,7 +123,7 @@ func substrBytes(args values) (value.Value, error) {
 }
 
 func substrCP(args values) (value.Value, error) {
-	s, err := coerce("$substrCP", args[0])
+	s, err := coerce(args[0])
 	if err != nil {
 		return args[0], err
 	}
@@ -163,7 +163,7 @@ func split(a, sep value.Value) (value.Value, error) {
 // trimSpace is what $trim removes when no characters are given.
 const trimSpace = "\x00 \t\n\v\f\r\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 
-func trim(name string, left, right bool) func(values) (value.Value, error) {
+func trim(name string, cut func(s, chars string) string) func(values) (value.Value, error) {
 	return func(args values) (value.Value, error) {
 		if args[0].Nullish() {
 			return value.Null(), nil
@@ -183,14 +183,7 @@ func trim(name string, left, right bool) func(values) (value.Value, error) {
 			}
 			chars = args[1].Str()
 		}
-		s := args[0].Str()
-		if left {
-			s = strings.TrimLeft(s, chars)
-		}
-		if right {
-			s = strings.TrimRight(s, chars)
-		}
-		return value.String(s), nil
+		return value.String(cut(args[0].Str(), chars)), nil
 	}
 }
 
@@ -247,7 +240,7 @@ func replace(name string, n int) func(values) (value.Value, error) {
 		for i, a := range args {
 			null = null || a.Nullish()
 			if !a.Nullish() && a.Type != bson.TypeString {
-				return a, value.Errorf(int32(51744+[3]int32{2, 1, 0}[i]), "%s requires that '%s' be a string, found: %s",
+				return a, value.Errorf(51744+[3]int32{2, 1, 0}[i], "%s requires that '%s' be a string, found: %s",
 					name, [3]string{"input", "find", "replacement"}[i], value.Text(a))
 			}
 		}

@@ -282,9 +282,12 @@ func (a *applier) change(op modifier, at place) (bool, error) {
 	case removed:
 		a.log.put(at.taken, len(at.taken), newChange(deleted))
 	case appended:
-		values := op.(*pushOp).values
-		from := len(at.e.kids) - len(values)
-		for i, v := range values {
+		push, ok := op.(*pushOp)
+		if !ok {
+			return false, value.Errorf(value.InternalError, "only $push appends")
+		}
+		from := len(at.e.kids) - len(push.values)
+		for i, v := range push.values {
 			path := append(at.taken[:len(at.taken):len(at.taken)], step{strconv.Itoa(from + i), true})
 			a.log.put(path, len(at.taken), &change{kind: inserted, v: v})
 		}

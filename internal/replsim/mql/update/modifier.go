@@ -47,7 +47,7 @@ func (p *parser) modifier(operator, path string, arg value.Value) (modifier, err
 	case "$currentDate":
 		return newCurrentDate(arg)
 	case "$bit":
-		return newBit(path, arg)
+		return newBit(arg)
 	case "$pop":
 		return newPop(path, arg)
 	case "$push":
@@ -199,7 +199,7 @@ type bitStep struct {
 	arg  value.Value
 }
 
-func newBit(path string, arg value.Value) (modifier, error) {
+func newBit(arg value.Value) (modifier, error) {
 	if arg.Type != bson.TypeEmbeddedDocument {
 		return nil, bad("The $bit modifier is not compatible with a %s. You must pass in an embedded document: {$bit: {field: {and/or/xor: #}}",
 			value.TypeName(arg.Type))

@@ -83,12 +83,12 @@ func size(t bson.Type, b []byte) int {
 	case bson.TypeString, bson.TypeSymbol, bson.TypeJavaScript:
 		n = stringSize(b)
 	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeCodeWithScope:
-		n = prefixed(b, 0, 5)
+		n = prefixed(b, 0)
 		if t == bson.TypeCodeWithScope {
 			n = scopeSize(b, n)
 		}
 	case bson.TypeBinary:
-		n = prefixed(b, 5, 5)
+		n = prefixed(b, 5)
 	case bson.TypeRegex:
 		if i := indexZero(b); i >= 0 {
 			if j := indexZero(b[i+1:]); j >= 0 {
@@ -106,19 +106,19 @@ func size(t bson.Type, b []byte) int {
 	return n
 }
 
-func prefixed(b []byte, extra, least int) int {
+func prefixed(b []byte, extra int) int {
 	if len(b) < 4 {
 		return -1
 	}
 	n := binary.LittleEndian.Uint32(b)
-	if n > math.MaxInt32 || int(n)+extra < least {
+	if n > math.MaxInt32 || int(n)+extra < 5 {
 		return -1
 	}
 	return int(n) + extra
 }
 
 func stringSize(b []byte) int {
-	n := prefixed(b, 4, 5)
+	n := prefixed(b, 4)
 	if n > len(b) || n > 0 && b[n-1] != 0 {
 		return -1
 	}
@@ -133,7 +133,7 @@ func scopeSize(b []byte, n int) int {
 	if s < 0 || 4+s > n {
 		return -1
 	}
-	if d := prefixed(b[4+s:n], 0, 5); d < 0 || 4+s+d != n {
+	if d := prefixed(b[4+s:n], 0); d < 0 || 4+s+d != n {
 		return -1
 	}
 	return n

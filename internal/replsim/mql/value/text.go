@@ -137,37 +137,3 @@ func trimZeros(s string) string {
 	}
 	return s
 }
-
-var typeNames = map[bson.Type]string{
-	Missing: "missing", bson.TypeDouble: "double", bson.TypeString: "string", bson.TypeEmbeddedDocument: "object",
-	bson.TypeArray: "array", bson.TypeBinary: "binData", bson.TypeUndefined: "undefined", bson.TypeObjectID: "objectId",
-	bson.TypeBoolean: "bool", bson.TypeDateTime: "date", bson.TypeNull: "null", bson.TypeRegex: "regex",
-	bson.TypeDBPointer: "dbPointer", bson.TypeJavaScript: "javascript", bson.TypeSymbol: "symbol",
-	bson.TypeCodeWithScope: "javascriptWithScope", bson.TypeInt32: "int", bson.TypeTimestamp: "timestamp",
-	bson.TypeInt64: "long", bson.TypeDecimal128: "decimal", bson.TypeMinKey: "minKey", bson.TypeMaxKey: "maxKey",
-}
-
-// TypeName is the server's name of a type.
-func TypeName(t bson.Type) string { return typeNames[t] }
-
-// TypeNamed finds a type by the server's name; "number" and "missing" are not types.
-func TypeNamed(name string) (bson.Type, bool) {
-	for t, n := range typeNames {
-		if n == name && t != Missing {
-			return t, true
-		}
-	}
-	return 0, false
-}
-
-// TypeByNumber finds a type by its number as $type takes it: -1 is minKey, 127 maxKey.
-func TypeByNumber(n int64) (bson.Type, bool) {
-	switch {
-	case n == -1:
-		return bson.TypeMinKey, true
-	case n <= 0 || n > 255 || n == 255:
-		return 0, false
-	}
-	_, ok := typeNames[bson.Type(n)]
-	return bson.Type(n), ok
-}

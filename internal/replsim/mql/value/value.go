@@ -36,6 +36,17 @@ func (v Value) IsNumber() bool {
 	return v.Type == bson.TypeInt32 || v.Type == bson.TypeInt64 || v.Type == bson.TypeDouble || v.Type == bson.TypeDecimal128
 }
 
+// IsNaN reports a number that is none.
+func IsNaN(v Value) bool {
+	switch v.Type {
+	case bson.TypeDouble:
+		return math.IsNaN(v.Double())
+	case bson.TypeDecimal128:
+		return v.Decimal().IsNaN()
+	}
+	return false
+}
+
 // Document gives the bytes of a document or array; nil for other types.
 func (v Value) Document() bson.Raw {
 	if v.Type == bson.TypeEmbeddedDocument || v.Type == bson.TypeArray {
@@ -183,17 +194,9 @@ func (v Value) Len() int {
 func Null() Value { return Value{Type: bson.TypeNull} }
 
 // Bool makes a boolean.
-func Bool(b bool) Value {
-	if b {
-		return Value{Type: bson.TypeBoolean, Data: oneByte}
-	}
-	return Value{Type: bson.TypeBoolean, Data: zeroByte}
-}
+func Bool(b bool) Value { return Value{Type: bson.TypeBoolean, Data: booleans[b]} }
 
-var (
-	oneByte  = []byte{1}
-	zeroByte = []byte{0}
-)
+var booleans = map[bool][]byte{false: {0}, true: {1}}
 
 // Int32 makes an int32.
 func Int32(n int32) Value {

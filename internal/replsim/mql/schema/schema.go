@@ -1,4 +1,10 @@
-package mql
+// Package schema is $jsonSchema: rules on the shape of documents.
+//
+// A schema becomes a list of rules, one per keyword; a rule about fields or elements holds lists of rules of its own. A rule holds
+// for values that its keyword is not about. What failed can be explained in the form of the server's validation errors.
+//
+// It does not fetch other schemas: references are refused.
+package schema
 
 import (
 	"math"
@@ -11,11 +17,28 @@ import (
 	"pitr/internal/replsim/mql/value"
 )
 
-// schemaNode is $jsonSchema: rules on a document, and rules on the documents and arrays in it.
-type schemaNode struct {
-	rules []rule
-	arg   value.Value
+// Schema is a compiled schema. It is safe for concurrent use.
+type Schema struct{ rules []rule }
+
+// maxDepth is how deep schemas may nest.
+const maxDepth = 100
+
+type reader struct{ depth int }
+
+// Compile reads the argument of $jsonSchema.
+func Compile(v value.Value) (*Schema, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, mismatch("$jsonSchema must be an object")
+	}
+	rules, err := (&reader{}).rules(v)
+	return &Schema{rules}, err
 }
+
+// Holds says whether a value satisfies the schema.
+func (s *Schema) Holds(v value.Value) bool { return satisfied(s.rules, v) }
+
+// Explain describes each keyword that a value does not satisfy.
+func (s *Schema) Explain(v value.Value) []value.Value { return explainRules(s.rules, v) }
 
 // rule is one keyword of a schema. It holds for values to which the keyword does not apply.
 type rule struct {
@@ -26,16 +49,6 @@ type rule struct {
 	explain func(b []byte, v value.Value) []byte
 }
 
-func (c *compiler) schema(v value.Value) (node, error) {
-	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, value.Errorf(value.TypeMismatch, "$jsonSchema must be an object")
-	}
-	rules, err := c.rules(v)
-	return &schemaNode{rules: rules, arg: v}, err
-}
-
-func (n *schemaNode) match(doc bson.Raw, _ *run) bool { return satisfied(n.rules, value.Doc(doc)) }
-
 func satisfied(rules []rule, v value.Value) bool {
 	return !slices.ContainsFunc(rules, func(r rule) bool { return !r.holds(v) })
 }
@@ -44,9 +57,9 @@ func mismatch(format string, args ...any) error {
 	return value.Errorf(value.TypeMismatch, format, args...)
 }
 
-func (c *compiler) rules(v value.Value) ([]rule, error) {
+func (c *reader) rules(v value.Value) ([]rule, error) {
 	if c.depth++; c.depth > maxDepth {
-		return nil, bad("Maximum number of nested $jsonSchema exceeded")
+		return nil, value.Errorf(value.BadValue, "Maximum number of nested $jsonSchema exceeded")
 	}
 	defer func() { c.depth-- }()
 	doc := bson.Raw(v.Data)
@@ -99,10 +112,10 @@ var jsonTypes = map[string][]bson.Type{
 
 func typeRule(r rule) (func(value.Value) bool, error) {
 	if r.name == "bsonType" {
-		set, err := typeSet(r.arg, "$jsonSchema keyword 'bsonType'")
+		set, err := value.TypeSet(r.arg, "$jsonSchema keyword 'bsonType'")
 		return func(v value.Value) bool { return set[v.Type] }, err
 	}
-	set := types{}
+	set := map[bson.Type]bool{}
 	list := []value.Value{r.arg}
 	if r.arg.Type == bson.TypeArray {
 		list = r.arg.Elements()
@@ -113,7 +126,7 @@ func typeRule(r rule) (func(value.Value) bool, error) {
 		}
 		known, ok := jsonTypes[v.Str()]
 		if !ok {
-			return nil, bad("Unknown type name alias: %s", v.Str())
+			return nil, value.Errorf(value.BadValue, "Unknown type name alias: %s", v.Str())
 		}
 		for _, t := range known {
 			set[t] = true
@@ -158,7 +171,7 @@ func number(r rule) (int64, error) {
 }
 
 // scalarRule reads the keywords of numbers, strings and the size of documents.
-func (c *compiler) scalarRule(r rule, doc bson.Raw) (func(value.Value) bool, error) {
+func (c *reader) scalarRule(r rule, doc bson.Raw) (func(value.Value) bool, error) {
 	switch r.name {
 	case "minimum", "maximum":
 		if !r.arg.IsNumber() {
@@ -173,7 +186,7 @@ func (c *compiler) scalarRule(r rule, doc bson.Raw) (func(value.Value) bool, err
 				return true
 			}
 			x := value.Compare(v, r.arg) * sign
-			return !isNaN(v) && (x > 0 || x == 0 && !exclusive)
+			return !value.IsNaN(v) && (x > 0 || x == 0 && !exclusive)
 		}, nil
 	case "multipleOf":
 		if !r.arg.IsNumber() || r.arg.Float() <= 0 {
@@ -181,8 +194,8 @@ func (c *compiler) scalarRule(r rule, doc bson.Raw) (func(value.Value) bool, err
 		}
 		return func(v value.Value) bool { return !v.IsNumber() || math.Mod(v.Float(), r.arg.Float()) == 0 }, nil
 	case "pattern":
-		x, err := newRegex(r.arg.Str(), "")
-		return func(v value.Value) bool { return v.Type != bson.TypeString || x.test(v, nil) }, err
+		x, err := value.CompileRegexp(r.arg.Str(), "")
+		return func(v value.Value) bool { return v.Type != bson.TypeString || x.Match(v) }, err
 	case "minLength", "maxLength":
 		n, err := number(r)
 		return func(v value.Value) bool {
@@ -208,7 +221,7 @@ func within(keyword string, have, want int64) bool {
 }
 
 // arrayRule reads the keywords of arrays.
-func (c *compiler) arrayRule(r *rule, doc bson.Raw) error {
+func (c *reader) arrayRule(r *rule, doc bson.Raw) error {
 	switch r.name {
 	case "uniqueItems":
 		r.holds = func(v value.Value) bool {
@@ -276,7 +289,7 @@ func (c *compiler) arrayRule(r *rule, doc bson.Raw) error {
 }
 
 // logicRule reads allOf, anyOf, oneOf and not.
-func (c *compiler) logicRule(r *rule) error {
+func (c *reader) logicRule(r *rule) error {
 	if r.name == "not" {
 		rules, err := c.rules(r.arg)
 		r.holds = func(v value.Value) bool { return !satisfied(rules, v) }

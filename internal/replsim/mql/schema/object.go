@@ -1,4 +1,4 @@
-package mql
+package schema
 
 import (
 	"regexp"
@@ -17,7 +17,7 @@ type property struct {
 }
 
 // objectRule reads the keywords about the fields of a document.
-func (c *compiler) objectRule(r *rule, doc bson.Raw) error {
+func (c *reader) objectRule(r *rule, doc bson.Raw) error {
 	if r.name != "additionalProperties" && r.arg.Type != bson.TypeEmbeddedDocument {
 		return mismatch("$jsonSchema keyword '%s' must be an object", r.name)
 	}
@@ -64,7 +64,7 @@ func (p property) covers(name []byte) bool {
 }
 
 // properties reads the schemas of fields; under the keyword patternProperties their names are patterns.
-func (c *compiler) properties(keyword string, v value.Value) ([]property, error) {
+func (c *reader) properties(keyword string, v value.Value) ([]property, error) {
 	var list []property
 	for it := value.Iterate(v.Document()); it.Next(); {
 		if it.Value().Type != bson.TypeEmbeddedDocument {
@@ -77,7 +77,7 @@ func (c *compiler) properties(keyword string, v value.Value) ([]property, error)
 		p := property{name: string(it.Key()), rules: rules}
 		if keyword == "patternProperties" {
 			if p.re, err = regexp.Compile(p.name); err != nil {
-				return nil, bad("Invalid regular expression in 'patternProperties': %v", err)
+				return nil, value.Errorf(value.BadValue, "Invalid regular expression in 'patternProperties': %v", err)
 			}
 		}
 		list = append(list, p)
@@ -85,7 +85,7 @@ func (c *compiler) properties(keyword string, v value.Value) ([]property, error)
 	return list, nil
 }
 
-func (c *compiler) additional(r *rule, doc bson.Raw) error {
+func (c *reader) additional(r *rule, doc bson.Raw) error {
 	named, err := c.properties("properties", value.Field(doc, "properties"))
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (c *compiler) additional(r *rule, doc bson.Raw) error {
 	return nil
 }
 
-func (c *compiler) dependencies(r *rule) error {
+func (c *reader) dependencies(r *rule) error {
 	deps := map[string][]rule{}
 	for it := value.Iterate(bson.Raw(r.arg.Data)); it.Next(); {
 		v := it.Value()
