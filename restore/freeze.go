@@ -101,7 +101,7 @@ func (j *job) frozenAt(ctx context.Context, f pitr.OpTime) error {
 }
 
 // freezeAgain goes on with a published change set whose block is gone, or that never had one: nobody may have written in
-// scope since F, before and after the new freeze. F stays what it was.
+// scope since F. F stays what it was, and the watch of the writes begins there, too.
 func (j *job) freezeAgain(ctx context.Context) error {
 	var err error
 	if j.f, err = j.publishedF(); err != nil {
@@ -110,21 +110,15 @@ func (j *job) freezeAgain(ctx context.Context) error {
 	if err := j.establishChanges(ctx); err != nil {
 		return err
 	}
-	for range 2 {
-		options := j.watchOptions()
-		options.Blocked = pitr.OpTime{} // the switching of our own blocks lies in between
-		lookout := guard.NewWatch(j.Target, j.ledger, options)
-		if err := lookout.Check(ctx); err != nil {
-			return fmt.Errorf("go on with the job: %w", err)
-		}
-		if j.frozen {
-			return nil
-		}
-		if _, err := j.freezeNow(ctx, detail{Way: string(j.intent.Detail.Way)}); err != nil {
-			return err
-		}
-		j.frozen = true
+	options := j.watchOptions()
+	options.Blocked = pitr.OpTime{} // the switching of our own blocks lies in between
+	if err := guard.NewWatch(j.Target, j.ledger, options).Check(ctx); err != nil {
+		return fmt.Errorf("go on with the job: %w", err)
 	}
+	if _, err := j.freezeNow(ctx, detail{Way: string(j.intent.Detail.Way)}); err != nil {
+		return err
+	}
+	j.frozen = true
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -388,8 +389,8 @@ func TestUnfreezeThenResume(t *testing.T) {
 		}
 		_, err = restore.Resume(t.Context(), w.deps(&life{}), id)
 		if write {
-			if pitr.KindOf(err) != pitr.KindHalfway {
-				t.Errorf("resume after a write: %v", err)
+			if pitr.KindOf(err) != pitr.KindHalfway || w.blocked() {
+				t.Errorf("resume after a write: %v, blocked %v", err, w.blocked())
 			}
 			continue
 		}
@@ -409,10 +410,11 @@ func TestUndoLeavesLaterWorkAlone(t *testing.T) {
 	w.must(err)
 	later := document(t, "_id", int32(1), "hash", int32(1), "serial", int32(10), "status", "later")
 	w.put(devices, later)
+	w.remove(devices, int32(4))
 	w.put(tokens, document(t, "_id", "new", "exp", bson.DateTime(9_000_000_000_000)))
 	w.must(w.cluster.UserApply(pitr.CreateIndexes{NS: old, Specs: []bson.Raw{index(t, "later", "later")}}))
 	outcome, _, err := w.undo(&life{}, id)
-	if pitr.KindOf(err) != pitr.KindPartial || len(outcome.LeftAlone) != 3 {
+	if pitr.KindOf(err) != pitr.KindPartial || len(outcome.LeftAlone) != 4 {
 		t.Fatalf("undo: %v, %+v", err, outcome.LeftAlone)
 	}
 	if got := w.cluster.Documents(devices)[keyOf(t, later).Equal()]; string(got) != string(later) {
@@ -422,8 +424,56 @@ func TestUndoLeavesLaterWorkAlone(t *testing.T) {
 		t.Errorf("tokens: %v", w.cluster.Documents(tokens))
 	}
 	for key, want := range damaged.documents[devices] {
+		if key == keyOf(t, document(t, "_id", int32(4))).Equal() {
+			if w.cluster.Documents(devices)[key] != nil {
+				t.Error("a document that was deleted since the job is back")
+			}
+			continue
+		}
 		if key != keyOf(t, later).Equal() && string(w.cluster.Documents(devices)[key]) != string(want) {
 			t.Errorf("%s was not undone", key)
+		}
+	}
+}
+
+// liar says that it has done what it was asked for.
+type liar struct {
+	guard.Target
+	catalog bool
+}
+
+func (l liar) Transact(ctx context.Context, writes []pitr.DocumentWrite) (pitr.Timestamp, error) {
+	if !l.catalog { // it forgets one device
+		writes = slices.DeleteFunc(slices.Clone(writes), func(w pitr.DocumentWrite) bool {
+			return w.NS == devices && w.Key.Stored().Equal(bson.RawValue{Type: bson.TypeInt32, Value: []byte{1, 0, 0, 0}})
+		})
+	}
+	return l.Target.Transact(ctx, writes)
+}
+
+func (l liar) Apply(ctx context.Context, step pitr.CatalogWrite) (pitr.Timestamp, error) {
+	if _, isIndexes := step.(pitr.CreateIndexes); isIndexes && l.catalog {
+		return 0, nil
+	}
+	return l.Target.Apply(ctx, step)
+}
+
+// What was not done in spite of all is found before the block is lifted.
+func TestVerificationFindsWhatWasNotDone(t *testing.T) {
+	for _, catalog := range []bool{false, true} {
+		w, at := incident(t)
+		deps := w.deps(&life{})
+		deps.Target = liar{deps.Target, catalog}
+		intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at, Scope: pitr.Scope{Except: []string{limits.String(), fresh.String()}}})
+		w.must(err)
+		_, id, err := w.confirmed(deps, intent)
+		if pitr.KindOf(err) != pitr.KindHalfway || !strings.Contains(err.Error(), "verify") || !w.blocked() {
+			t.Errorf("catalog %v: %v, blocked %v", catalog, err, w.blocked())
+		}
+		job, err := w.repository.Job(t.Context(), id)
+		w.must(err)
+		if job.Result != nil {
+			t.Errorf("result %+v", job.Result)
 		}
 	}
 }
