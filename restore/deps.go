@@ -16,12 +16,13 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/guard"
+	"pitr/history"
 )
 
 // Past answers from the repository what the cluster was like; InRepository gives one.
 type Past interface {
 	// Price counts what a gap touched, and names what a rewind of it cannot cross.
-	Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (Price, error)
+	Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (history.Price, error)
 	// Gap folds what lies between two moments.
 	Gap(ctx context.Context, window pitr.Window, scope pitr.Scope) (Gap, error)
 	// Catalog gives the collections and views in scope at a moment, in the order of names.
@@ -46,20 +47,6 @@ type Gap struct {
 	// it, with its class and its state at both ends, namespace by namespace. The namespace is that at T, or at E where T
 	// does not have the collection. Bytes are valid until the next one.
 	Changes iter.Seq2[pitr.Change, error]
-}
-
-// Price is what a gap touched.
-type Price struct {
-	Touched map[pitr.Namespace]map[pitr.Class]int64
-	// Obstacles are entries that a rewind cannot cross.
-	Obstacles []Obstacle
-}
-
-// Obstacle is an entry that cannot be undone, with the reason in words.
-type Obstacle struct {
-	NS   pitr.Namespace
-	At   pitr.OpTime
-	What string
 }
 
 // Archive follows the oplog into the repository.

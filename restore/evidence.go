@@ -130,7 +130,7 @@ func (j *job) covered(timeline catalog.Timeline, held evidence) error {
 }
 
 func noEvidence(cause error) error {
-	return pitr.Refusef("seal the evidence", "run `pitr archive run` until it has passed this moment, or take evidence with --bulk",
+	return pitr.Refusef("seal the evidence", "run `pitr archive run` until it has passed this moment, or let it take a full export (`--full-export`)",
 		"there would be no evidence of the present state: %w", cause)
 }
 

@@ -13,6 +13,7 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/guard"
+	"pitr/history"
 )
 
 // Request is what a person asks for.
@@ -91,7 +92,7 @@ type planner struct {
 	deps    Deps
 	request Request
 	intent  Intent
-	spent   Price
+	spent   history.Price
 	// live is the catalog now, at that of T.
 	live, at []pitr.Collection
 	server   pitr.Server

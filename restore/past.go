@@ -36,27 +36,13 @@ func (a *archived) open(ctx context.Context, at pitr.Timestamp, scope pitr.Scope
 	return history.Open(ctx, a.repository, history.Start{Branch: a.branch, At: at, Scope: scope}, a.options)
 }
 
-// Price counts by folding the gap.
-func (a *archived) Price(ctx context.Context, window pitr.Window, scope pitr.Scope) (Price, error) {
-	price := Price{Touched: map[pitr.Namespace]map[pitr.Class]int64{}}
-	gap, err := a.Gap(ctx, window, scope)
-	if pitr.KindOf(err) == pitr.KindUnsupported {
-		price.Obstacles = append(price.Obstacles, Obstacle{What: err.Error()})
-		return price, nil
-	}
+// Price counts what the entries of the gap tell.
+func (a *archived) Price(ctx context.Context, window pitr.Window, scope pitr.Scope) (history.Price, error) {
+	past, err := a.open(ctx, window.After, scope)
 	if err != nil {
-		return price, err
+		return history.Price{}, err
 	}
-	for change, err := range gap.Changes {
-		if err != nil {
-			return price, err
-		}
-		if price.Touched[change.NS] == nil {
-			price.Touched[change.NS] = map[pitr.Class]int64{}
-		}
-		price.Touched[change.NS][change.Class]++
-	}
-	return price, nil
+	return past.Price(ctx, window, scope)
 }
 
 // Gap folds both ends.

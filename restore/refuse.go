@@ -9,6 +9,7 @@ import (
 
 	"pitr"
 	"pitr/format"
+	"pitr/history"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 const copyHint = "use `pitr restore --into` for it, or leave it out with --except"
 
 // refusals names the namespaces that a rewind cannot bring back, each with the way out. Only what the gap touched counts.
-func refusals(live, at []pitr.Collection, price Price, scope pitr.Scope) []Refusal {
+func refusals(live, at []pitr.Collection, price history.Price, scope pitr.Scope) []Refusal {
 	var list []Refusal
 	byName := map[pitr.Namespace][2]*pitr.Collection{}
 	for i := range live {
@@ -109,7 +110,7 @@ func total(classes map[pitr.Class]int64) int64 {
 }
 
 // waysOf says what is done to each namespace, the largest first.
-func waysOf(price Price, refused []Refusal) []format.Way {
+func waysOf(price history.Price, refused []Refusal) []format.Way {
 	var ways []format.Way
 	for ns, classes := range price.Touched {
 		way := format.Way{NS: ns, Way: format.JobRewind, Touched: total(classes)}

@@ -26,7 +26,7 @@ const spoolBuffer = 1 << 20
 func newSpool(folder string) (*spool, error) {
 	file, err := os.CreateTemp(folder, "pitr-*.changes")
 	if err != nil {
-		return nil, pitr.Errorf(pitr.KindLimit, "make the work file", "name another folder with --work", "%w", err)
+		return nil, pitr.Errorf(pitr.KindLimit, "make the work file", "make room, or set TMPDIR to another folder", "%w", err)
 	}
 	// Where the system allows it, the file has no name from here on and goes with the process.
 	_ = os.Remove(file.Name())
@@ -56,7 +56,7 @@ func (s *spool) flush() error {
 	_, err := s.file.Write(s.batch.Bytes())
 	s.batch.Reset()
 	if err != nil {
-		return pitr.Errorf(pitr.KindLimit, "write the work file", "make room, or name another folder with --work", "%w", err)
+		return pitr.Errorf(pitr.KindLimit, "write the work file", "make room, or set TMPDIR to another folder", "%w", err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/guard"
+	"pitr/history"
 	"pitr/internal/modelcluster"
 	"pitr/restore"
 	"pitr/storage"
@@ -187,8 +188,8 @@ func (w *world) moment(at pitr.Timestamp) state {
 }
 
 // Price compares two moments.
-func (w *world) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (restore.Price, error) {
-	price := restore.Price{Touched: map[pitr.Namespace]map[pitr.Class]int64{}}
+func (w *world) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (history.Price, error) {
+	price := history.Price{Touched: map[pitr.Namespace]map[pitr.Class]int64{}}
 	e, t := capture(w.cluster), w.moment(gap.After)
 	for _, change := range changesBetween(e, t) {
 		if scope.Contains(change.NS) {
