@@ -7,6 +7,7 @@ package admin
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -42,7 +43,37 @@ type Server struct {
 	Connections func() (now, total int64)
 	// Auth says whether logins are asked for.
 	Auth bool
+	// Rollbacks counts them, as replSetGetRBID tells from 1 on.
+	Rollbacks atomic.Int32
+
+	mu       sync.Mutex
+	topology int64
+	changed  chan struct{}
 }
+
+// TopologyChanged tells clients that wait for another topology that there is one.
+func (a *Server) TopologyChanged() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.topology++
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}
+
+// version is the counter of the topology, and a channel that is closed when it rises.
+func (a *Server) version() (int64, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	return firstTopology + a.topology, a.changed
+}
+
+// firstTopology is the counter of a set after its first election.
+const firstTopology = 6
 
 // Commands are the commands of this package.
 func (a *Server) Commands() []*command.Command {

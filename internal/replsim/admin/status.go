@@ -19,7 +19,7 @@ func (a *Server) statusCommands() []*command.Command {
 		{Name: "replSetGetStatus", Place: command.AdminOnly, Needs: cluster("replSetGetStatus"), Run: a.replSetGetStatus},
 		{Name: "replSetGetConfig", Place: command.AdminOnly, Needs: cluster("replSetGetConfig"), Run: a.replSetGetConfig},
 		{Name: "replSetGetRBID", Place: command.AdminOnly, Needs: cluster("internal"), Run: func(_ context.Context, _ *command.Request, out *command.Reply) error {
-			out.Int32("rbid", 1)
+			out.Int32("rbid", int(1+a.Rollbacks.Load()))
 			return nil
 		}},
 	}
@@ -45,7 +45,7 @@ func opTime(o pitr.OpTime) bson.D {
 
 func date(t time.Time) bson.DateTime { return bson.NewDateTimeFromTime(t) }
 
-// hello describes the member. A client that knows the present topology may wait for another one; there never is.
+// hello describes the member. A client that knows the present topology may wait for another one.
 func (a *Server) hello(ctx context.Context, r *command.Request, out *command.Reply) error {
 	if r.Client.Metadata == nil {
 		if metadata, _ := r.Lookup("client").DocumentOK(); metadata != nil {
@@ -79,9 +79,6 @@ func (a *Server) hello(ctx context.Context, r *command.Request, out *command.Rep
 	return nil
 }
 
-// topologyCounter is the version of a topology that never changes.
-const topologyCounter = int64(6)
-
 // maxTopologyWait is how long a client's monitor waits here at most. Drivers cannot always interrupt the wait when they
 // disconnect, and would hold up the end of a test for ten seconds.
 const maxTopologyWait = 500 * time.Millisecond
@@ -91,7 +88,8 @@ func (a *Server) awaitTopology(ctx context.Context, r *command.Request) error {
 	process, _ := r.Body.Lookup("topologyVersion", "processId").ObjectIDOK()
 	wait, err := r.Int("maxAwaitTimeMS", 0)
 	counter, _ := known.AsInt64OK()
-	if err != nil || wait <= 0 || process != a.Process || counter != topologyCounter {
+	present, changed := a.version()
+	if err != nil || wait <= 0 || process != a.Process || counter != present {
 		return err
 	}
 	timer := time.NewTimer(min(time.Duration(wait)*time.Millisecond, maxTopologyWait))
@@ -99,13 +97,16 @@ func (a *Server) awaitTopology(ctx context.Context, r *command.Request) error {
 	select {
 	case <-timer.C:
 		return nil
+	case <-changed:
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
 func (a *Server) topologyVersion(out *command.Reply) {
-	out.Set("topologyVersion", bson.D{{Key: "processId", Value: a.Process}, {Key: "counter", Value: topologyCounter}})
+	counter, _ := a.version()
+	out.Set("topologyVersion", bson.D{{Key: "processId", Value: a.Process}, {Key: "counter", Value: counter}})
 }
 
 // member writes what hello and serverStatus.repl say about the set and this member.
@@ -198,7 +199,7 @@ func (a *Server) replSetGetConfig(_ context.Context, _ *command.Request, out *co
 // Config is the configuration of the set, as local.system.replset holds it too.
 func (a *Server) Config() bson.D {
 	return bson.D{
-		{Key: "_id", Value: a.SetName}, {Key: "version", Value: int32(1)}, {Key: "term", Value: int32(1)},
+		{Key: "_id", Value: a.SetName}, {Key: "version", Value: int32(1)}, {Key: "term", Value: int32(a.Store.Term())}, //nolint:gosec // few elections
 		{Key: "members", Value: bson.A{bson.D{
 			{Key: "_id", Value: int32(0)}, {Key: "host", Value: a.Host}, {Key: "arbiterOnly", Value: false}, {Key: "buildIndexes", Value: true},
 			{Key: "hidden", Value: false}, {Key: "priority", Value: 1.0}, {Key: "tags", Value: bson.D{}}, {Key: "secondaryDelaySecs", Value: int64(0)},
@@ -249,7 +250,7 @@ func (a *Server) replSetGetStatus(_ context.Context, _ *command.Request, out *co
 		{Key: "lastAppliedWallTime", Value: date(written.wall)}, {Key: "lastDurableWallTime", Value: date(written.wall)},
 		{Key: "syncSourceHost", Value: ""}, {Key: "syncSourceId", Value: int32(-1)}, {Key: "infoMessage", Value: ""},
 		{Key: "electionTime", Value: election.BSON()}, {Key: "electionDate", Value: date(a.Started)}, {Key: "configVersion", Value: int32(1)},
-		{Key: "configTerm", Value: int32(1)}, {Key: "self", Value: true}, {Key: "lastHeartbeatMessage", Value: ""},
+		{Key: "configTerm", Value: int32(a.Store.Term())}, {Key: "self", Value: true}, {Key: "lastHeartbeatMessage", Value: ""},
 	}})
 	return nil
 }

@@ -74,6 +74,7 @@ func (rd *Reads) find(ctx context.Context, r *command.Request, out *command.Repl
 		if err := CheckSnapshot(r.Unit, q.collection); err != nil {
 			return err
 		}
+		_ = rd.Store.Update(func() error { r.Unit.Touch(q.collection); return nil }) // the closure does not fail
 	}
 	src, err := rd.plan(q)
 	if err != nil {

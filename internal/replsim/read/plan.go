@@ -72,6 +72,11 @@ func (w *walk) order(q *query) (*mql.Sort, error) {
 			w.backwards()
 		}
 		return nil, nil
+	case q.hint.Type != 0 && q.hint.Type != bson.TypeNull && len(document(q.hint)) != 5:
+		if w.hinted(q.hint) == nil {
+			return nil, command.Errorf(command.BadValue, "error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index")
+		}
+		w.planIndex()
 	default:
 		w.planIndex()
 	}

@@ -72,6 +72,18 @@ func (s *Session) Start(number int64) {
 	s.Written = store.Session{LSID: s.ID, TxnNumber: number}
 }
 
+// Forget drops the statements that were done behind a time: they were rolled back.
+func (s *Session) Forget(after pitr.Timestamp) {
+	for n, done := range s.Statements {
+		if done.OpTime.TS > after {
+			delete(s.Statements, n)
+		}
+	}
+	if s.Written.Previous.TS > after {
+		s.Written.Previous = pitr.OpTime{}
+	}
+}
+
 // Remember notes a statement that was done.
 func (s *Session) Remember(n int32, done Statement) {
 	if s.Statements == nil {

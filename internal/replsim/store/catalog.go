@@ -112,7 +112,11 @@ func (c *Collection) setOptions(options bson.Raw) error {
 
 // remember notes the present state of the catalog entry.
 func (c *Collection) remember(ts pitr.Timestamp) {
-	c.states = append(c.states, state{from: ts, ns: c.NS, options: c.Options})
+	indexes := make([]indexState, len(c.Indexes))
+	for i, x := range c.Indexes {
+		indexes[i] = indexState{index: x, spec: x.Spec, ready: x.ready}
+	}
+	c.states = append(c.states, state{from: ts, ns: c.NS, options: c.Options, indexes: indexes})
 	c.store.changed = ts
 }
 

@@ -9,29 +9,28 @@ import (
 
 // reserve hands out n cluster times in a row and gives the first. Times that no entry uses leave holes, as on a server.
 func (s *Store) reserve(n int) pitr.Timestamp {
-	now := pitr.NewTimestamp(uint32(s.options.Now().Unix()), 0) //nolint:gosec // seconds fit until 2106
-	if now > s.reserved {
-		s.reserved = now
+	reserved := s.ClusterTime()
+	if now := pitr.NewTimestamp(uint32(s.options.Now().Unix()), 0); now > reserved { //nolint:gosec // seconds fit until 2106
+		reserved = now
 	}
-	first := s.reserved + 1
-	s.reserved += pitr.Timestamp(n) //nolint:gosec // a count
-	return first
+	s.reserved.Store(uint64(reserved) + uint64(n)) //nolint:gosec // a count
+	return reserved + 1
 }
 
 // Burn reserves times that nothing will use.
 func (s *Store) Burn(n int) pitr.Timestamp { return s.reserve(n) }
 
 // ClusterTime is the newest time handed out.
-func (s *Store) ClusterTime() pitr.Timestamp { return s.reserved }
+func (s *Store) ClusterTime() pitr.Timestamp { return pitr.Timestamp(s.reserved.Load()) }
 
 // Advance moves the cluster clock forward to what a client has seen elsewhere.
 func (s *Store) Advance(to pitr.Timestamp) {
-	if to > s.reserved {
-		s.reserved = to
+	if to > s.ClusterTime() {
+		s.reserved.Store(uint64(to))
 	}
 }
 
-// Written is the optime of the newest entry.
+// Written is the optime of the newest entry. It is read inside View or Update, as is Majority.
 func (s *Store) Written() pitr.OpTime { return s.written }
 
 // Majority is the newest optime that cannot be rolled back.
@@ -43,10 +42,10 @@ func (s *Store) Majority() pitr.OpTime {
 }
 
 // Term is the election term.
-func (s *Store) Term() int64 { return s.term }
+func (s *Store) Term() int64 { return s.term.Load() }
 
 // Elect begins the next term. It is called inside Update.
-func (s *Store) Elect() { s.term = max(s.term, 0) + 1 }
+func (s *Store) Elect() { s.term.Store(max(s.term.Load(), 0) + 1) }
 
 // HoldMajority stops the majority point where it is; ReleaseMajority lets it catch up.
 func (s *Store) HoldMajority() {

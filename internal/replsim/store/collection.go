@@ -52,7 +52,15 @@ type state struct {
 	from    pitr.Timestamp
 	ns      string
 	options bson.Raw
+	indexes []indexState
 	dropped bool
+}
+
+// indexState is an index as it was from a moment on.
+type indexState struct {
+	index *Index
+	spec  bson.Raw
+	ready pitr.Timestamp
 }
 
 // DB is the database part of a namespace.

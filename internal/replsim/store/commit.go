@@ -23,7 +23,7 @@ func (u *Unit) Commit() pitr.OpTime {
 			op.TS = u.s.written.TS
 			continue
 		}
-		last = pitr.OpTime{TS: op.TS, Term: u.s.term}
+		last = pitr.OpTime{TS: op.TS, Term: u.s.Term()}
 		if !u.grouped {
 			u.s.add(op.TS, op.encoded)
 		}
@@ -73,7 +73,7 @@ func (u *Unit) logGroup() {
 		u.s.add(entry.TS, u.s.entry(entry, u.Session))
 		last = entry.TS
 		if u.Session != nil {
-			u.Session.Previous = pitr.OpTime{TS: last, Term: u.s.term}
+			u.Session.Previous = pitr.OpTime{TS: last, Term: u.s.Term()}
 		}
 	}
 	for _, op := range logged {

@@ -94,8 +94,8 @@ func (s *Store) entry(o *Op, session *Session) []byte {
 	}
 	dst = o.appendFields(dst)
 	dst = bsoncore.AppendTimestampElement(dst, "ts", o.TS.Seconds(), o.TS.Ordinal())
-	if s.term != noTerm {
-		dst = bsoncore.AppendInt64Element(dst, "t", s.term)
+	if s.Term() != noTerm {
+		dst = bsoncore.AppendInt64Element(dst, "t", s.Term())
 	}
 	dst = bsoncore.AppendInt64Element(dst, "v", 2)
 	dst = bsoncore.AppendDateTimeElement(dst, "wall", s.options.Now().UnixMilli())

@@ -24,7 +24,7 @@ type Entry struct {
 
 // add appends an entry and drops the oldest ones above the limit.
 func (s *Store) add(ts pitr.Timestamp, doc bson.Raw) {
-	s.written = pitr.OpTime{TS: ts, Term: s.term}
+	s.written = pitr.OpTime{TS: ts, Term: s.Term()}
 	l := &s.oplog
 	l.entries = append(l.entries, Entry{TS: ts, Doc: doc})
 	l.bytes += int64(len(doc))

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pitr"
@@ -46,11 +47,13 @@ type Options struct {
 type Store struct {
 	options Options
 
-	mu   sync.RWMutex
-	term int64
-	// reserved is the newest time handed out, written the newest one with an entry.
-	reserved pitr.Timestamp
-	written  pitr.OpTime
+	// term and reserved, the newest cluster time handed out, may be read without the lock.
+	term     atomic.Int64
+	reserved atomic.Uint64
+
+	mu sync.RWMutex
+	// written is the newest entry.
+	written pitr.OpTime
 	// frozen is the majority point while it is held back.
 	frozen   *pitr.OpTime
 	oplog    oplog
@@ -84,11 +87,13 @@ func New(o Options) *Store {
 	if o.OplogBytes == 0 {
 		o.OplogBytes = 4000 << 20
 	}
-	return &Store{
-		options: o, term: noTerm, history: o.History,
+	s := &Store{
+		options: o, history: o.History,
 		names: map[string]*Collection{}, uuids: map[pitr.UUID]*Collection{},
 		open: map[*Unit]struct{}{}, oplog: oplog{limit: o.OplogBytes},
 	}
+	s.term.Store(noTerm)
+	return s
 }
 
 // RandomUUID makes an identity of version 4.

@@ -331,7 +331,7 @@ func (u *Unit) keep(op *Op) {
 		op.O = op.encoded[op.at : op.at+len(op.O) : op.at+len(op.O)]
 	}
 	if u.Session != nil {
-		u.Session.Previous = pitr.OpTime{TS: op.TS, Term: u.s.term}
+		u.Session.Previous = pitr.OpTime{TS: op.TS, Term: u.s.Term()}
 	}
 }
 
