@@ -91,7 +91,7 @@ func mustBeEmpty(ctx context.Context, store storage.Store) error {
 // Open opens a repository. One that a newer pitr wrote is refused before anything else is read.
 func Open(ctx context.Context, store storage.Store, o OpenOptions) (*Repository, error) {
 	r := &Repository{store: store, options: o.resolve()}
-	header, err := readObject[format.Header](ctx, r, format.HeaderName())
+	header, err := ReadObject[format.Header](ctx, r, format.HeaderName())
 	if errors.Is(err, storage.ErrNotFound) || pitr.KindOf(err) == pitr.KindNotFound {
 		return nil, pitr.Errorf(pitr.KindNotFound, "open the repository",
 			"check the address; `pitr init --cluster-name NAME` makes a repository", "%w", err)

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -26,7 +27,7 @@ func (r *Repository) Entries(ctx context.Context, windows ...BranchWindow) iter.
 		m := merge{repository: r}
 		for _, window := range windows {
 			if err := m.run(ctx, window, yield); err != nil {
-				if err != errStopped {
+				if !errors.Is(err, errStopped) {
 					yield(nil, err)
 				}
 				return
@@ -36,7 +37,7 @@ func (r *Repository) Entries(ctx context.Context, windows ...BranchWindow) iter.
 }
 
 // errStopped ends a merge whose consumer has had enough.
-var errStopped = fmt.Errorf("the consumer stopped")
+var errStopped = errors.New("the consumer stopped")
 
 // merge reads the segments of windows side by side. Between windows it remembers the last entry, so that a fork is checked
 // like every other join.

@@ -99,7 +99,7 @@ func (r *Repository) Job(ctx context.Context, id format.ID) (Job, error) {
 
 // readPart reads an object of a job; a damaged one is noted, and nil.
 func readPart[T any, P pointerTo[T]](ctx context.Context, r *Repository, job *Job, name format.Name) (*T, error) {
-	object, err := readObject[T, P](ctx, r, name)
+	object, err := ReadObject[T, P](ctx, r, name)
 	switch {
 	case err == nil:
 		return &object, nil

@@ -184,7 +184,7 @@ func (r *Repository) ShowLease(ctx context.Context, name string) (LeaseState, er
 			return LeaseState{}, err
 		}
 		state := LeaseState{Object: newest.Name, Modified: newest.Modified}
-		state.Record, err = readObject[format.Lease](ctx, r, newest.Name)
+		state.Record, err = ReadObject[format.Lease](ctx, r, newest.Name)
 		switch {
 		case err == nil:
 		case errors.Is(err, storage.ErrNotFound):

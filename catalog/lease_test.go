@@ -110,6 +110,7 @@ func TestFiftyRunsRaceForALease(t *testing.T) {
 					})
 				}
 				wait.Wait()
+				time.Sleep(2 * catalog.LeaseTTL) // the dead notice, too
 				if section.passed.Load() != 50 {
 					t.Errorf("%d of 50 came through", section.passed.Load())
 				}

@@ -38,7 +38,7 @@ func readAll[T any, P pointerTo[T]](ctx context.Context, r *Repository, names []
 	for range min(readers, len(names)) {
 		wait.Go(func() {
 			for i := range next {
-				objects[i], failures[i] = readObject[T, P](ctx, r, names[i])
+				objects[i], failures[i] = ReadObject[T, P](ctx, r, names[i])
 			}
 		})
 	}
@@ -104,7 +104,7 @@ func (r *Repository) Manifest(ctx context.Context, snapshot format.ID) (format.M
 	if err != nil {
 		return format.Manifest{}, err
 	}
-	manifest, err := readObject[format.Manifest](ctx, r, name)
+	manifest, err := ReadObject[format.Manifest](ctx, r, name)
 	if errors.Is(err, storage.ErrNotFound) {
 		return format.Manifest{}, pitr.Errorf(pitr.KindNotFound, "", "see `pitr snapshot list`", "there is no snapshot %s", snapshot)
 	}

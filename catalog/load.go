@@ -96,8 +96,11 @@ func (l *loader) snapshots(ctx context.Context) error {
 	}
 	for _, m := range listing.Items {
 		line := l.line(m.Branch)
-		line.Snapshots = append(line.Snapshots,
-			Point{Snapshot: m.ID, From: m.From, At: m.At, Scope: m.Scope, Alone: m.Exact == format.ExactNo})
+		point := Point{Snapshot: m.ID, From: m.From, At: m.At, Scope: m.Scope, Alone: m.Exact == format.ExactNo}
+		if m.Oplog != nil {
+			point.From = min(m.From, m.Oplog.After)
+		}
+		line.Snapshots = append(line.Snapshots, point)
 	}
 	l.damaged = append(l.damaged, listing.Damaged...)
 	return nil

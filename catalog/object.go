@@ -12,8 +12,8 @@ type pointerTo[T any] interface {
 	format.Object
 }
 
-// readObject reads a JSON object; bytes that do not fit are read again before they count as damage.
-func readObject[T any, P pointerTo[T]](ctx context.Context, r *Repository, name format.Name) (T, error) {
+// ReadObject reads a JSON object; bytes that do not fit are read again before they count as damage.
+func ReadObject[T any, P pointerTo[T]](ctx context.Context, r *Repository, name format.Name) (T, error) {
 	var object T
 	err := r.insist(ctx, name, func() error {
 		data, err := r.Get(ctx, name)

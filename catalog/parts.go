@@ -22,7 +22,7 @@ func (r *Repository) Container(ctx context.Context, part format.Part) (*format.C
 	if err != nil {
 		return nil, err
 	}
-	return format.OpenContainer(data, part.Expect())
+	return format.OpenContainer(data, part.Expect()) //nolint:contextcheck // the bytes are in memory
 }
 
 // ContainerAt opens a container that another object leads to for reading by ranges: its directory is read and its digest

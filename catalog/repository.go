@@ -194,6 +194,11 @@ func (r *Repository) List(ctx context.Context, prefix, after string) iter.Seq2[F
 	}
 }
 
+// Everything yields all objects of the store in the order of their names, strangers among them.
+func (r *Repository) Everything(ctx context.Context) iter.Seq2[storage.Object, error] {
+	return r.store.List(ctx, "", "")
+}
+
 // afterFolder sorts behind everything below a folder whose text ends at a slash: '/' is followed by '0'.
 func afterFolder(folder string) string { return folder[:len(folder)-1] + "0" }
 

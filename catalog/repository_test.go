@@ -16,6 +16,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
+	"pitr/internal/sample"
 	"pitr/storage"
 	"pitr/storage/storagetest"
 )
@@ -136,8 +137,8 @@ func TestBytesThatDoNotFitAreReadAgain(t *testing.T) {
 	}{"once": {times: 1}, "twice": {times: 2}, "always": {times: 3, kind: pitr.KindCorrupt}} {
 		t.Run(what, func(t *testing.T) {
 			store := storage.NewMemory()
-			m := newMill(t, store)
-			manifest := m.snapshot(shape{exact: format.ExactNo, collections: [][]bson.Raw{m.documents(1, 2)}})
+			m := sample.New(t, store)
+			manifest := m.Snapshot(sample.Shape{Exact: format.ExactNo, Collections: [][]bson.Raw{m.Documents(1, 2)}})
 			part := manifest.Objects.Catalog[0]
 			faulty := storagetest.Faulty(t, store, storagetest.Fault{Op: storagetest.Read, Name: part.Name.String(), Times: c.times,
 				Effect: storagetest.Flip(40)})
@@ -159,71 +160,71 @@ func TestBytesThatDoNotFitAreReadAgain(t *testing.T) {
 
 func TestSnapshotsAreThoseWithAManifest(t *testing.T) {
 	store := storage.NewMemory()
-	m := newMill(t, store)
-	first := m.snapshot(shape{exact: format.ExactNo, collections: [][]bson.Raw{m.documents(1, 2)}})
-	unpublished := m.name(format.ChunkName(m.id(), 0))
-	m.check(m.r.Put(t.Context(), unpublished, []byte("half a snapshot")))
-	m.at = m.at.Add(time.Hour)
-	second := m.snapshot(shape{exact: format.ExactNo, collections: [][]bson.Raw{m.documents(1, 3), nil}})
-	damaged := m.name(format.ManifestName(m.id()))
-	m.check(m.r.Put(t.Context(), damaged, []byte("{}")))
-	listing, err := m.r.Snapshots(t.Context())
-	m.check(err)
+	m := sample.New(t, store)
+	first := m.Snapshot(sample.Shape{Exact: format.ExactNo, Collections: [][]bson.Raw{m.Documents(1, 2)}})
+	unpublished := m.Name(format.ChunkName(m.ID(), 0))
+	m.Check(m.R.Put(t.Context(), unpublished, []byte("half a snapshot")))
+	m.Now = m.Now.Add(time.Hour)
+	second := m.Snapshot(sample.Shape{Exact: format.ExactNo, Collections: [][]bson.Raw{m.Documents(1, 3), nil}})
+	damaged := m.Name(format.ManifestName(m.ID()))
+	m.Check(m.R.Put(t.Context(), damaged, []byte("{}")))
+	listing, err := m.R.Snapshots(t.Context())
+	m.Check(err)
 	if len(listing.Items) != 2 || listing.Items[0].ID != first.ID || listing.Items[1].ID != second.ID {
 		t.Errorf("snapshots %+v", listing.Items)
 	}
 	if len(listing.Damaged) != 1 || listing.Damaged[0].Object != damaged {
 		t.Errorf("damaged %+v", listing.Damaged)
 	}
-	c, err := m.r.Parts(t.Context(), second)
-	m.check(err)
-	if len(c.Collections) != 2 || len(c.Chunks) != 2 || len(c.Keys) != 2 || c.Chunks[0].Documents != 3 {
+	c, err := m.R.Parts(t.Context(), second)
+	m.Check(err)
+	if len(c.Collections) != 2 || len(c.Chunks) != 1 || len(c.Keys) != 2 || c.Chunks[0].Documents != 3 {
 		t.Errorf("catalog %+v", c)
 	}
-	if _, err := m.r.Manifest(t.Context(), unpublished.ID()); pitr.KindOf(err) != pitr.KindNotFound {
+	if _, err := m.R.Manifest(t.Context(), unpublished.ID()); pitr.KindOf(err) != pitr.KindNotFound {
 		t.Errorf("an unpublished snapshot: %v", err)
 	}
 }
 
 func TestMarksAreFoundByNameUnlessTwoBearIt(t *testing.T) {
-	m := newMill(t, storage.NewMemory())
-	one, err := m.r.PutMark(t.Context(), format.Mark{At: 7, Name: "deploy"})
-	m.check(err)
-	if found, err := m.r.ResolveMark(t.Context(), "deploy"); err != nil || found.ID != one.ID {
+	m := sample.New(t, storage.NewMemory())
+	one, err := m.R.PutMark(t.Context(), format.Mark{At: 7, Name: "deploy"})
+	m.Check(err)
+	if found, err := m.R.ResolveMark(t.Context(), "deploy"); err != nil || found.ID != one.ID {
 		t.Errorf("found %+v, %v", found, err)
 	}
-	_, err = m.r.PutMark(t.Context(), format.Mark{At: 9, Name: "deploy"})
-	m.check(err)
-	_, err = m.r.ResolveMark(t.Context(), "deploy")
+	_, err = m.R.PutMark(t.Context(), format.Mark{At: 9, Name: "deploy"})
+	m.Check(err)
+	_, err = m.R.ResolveMark(t.Context(), "deploy")
 	if pitr.KindOf(err) != pitr.KindRefused || !strings.Contains(pitr.HintOf(err), "0:9, 0:7") {
 		t.Errorf("took one of two: %v (%s)", err, pitr.HintOf(err))
 	}
-	if found, err := m.r.ResolveMark(t.Context(), string(one.ID)); err != nil || found.At != 7 {
+	if found, err := m.R.ResolveMark(t.Context(), string(one.ID)); err != nil || found.At != 7 {
 		t.Errorf("by id: %+v, %v", found, err)
 	}
-	if _, err = m.r.ResolveMark(t.Context(), "nothing"); pitr.KindOf(err) != pitr.KindNotFound {
+	if _, err = m.R.ResolveMark(t.Context(), "nothing"); pitr.KindOf(err) != pitr.KindNotFound {
 		t.Errorf("found nothing: %v", err)
 	}
 }
 
 func TestACondemnedObjectCannotBeHeld(t *testing.T) {
-	m := newMill(t, storage.NewMemory())
-	branch := m.branch()
-	segment := m.segment(branch, 0, 5, 6, 7)
-	m.object(&format.Condemned{ID: m.id(), Created: m.at, Snapshots: []format.ID{"20251022T080000Z-aaaaaa"}, Objects: []format.Name{segment}})
+	m := sample.New(t, storage.NewMemory())
+	branch := m.Branch()
+	segment := m.Segment(branch, 0, 5, 6, 7)
+	m.Object(&format.Condemned{ID: m.ID(), Created: m.Now, Snapshots: []format.ID{"20251022T080000Z-aaaaaa"}, Objects: []format.Name{segment}})
 	for _, hold := range []format.Hold{
 		{Snapshot: "20251022T080000Z-aaaaaa"},
 		{Branch: branch, Window: &pitr.Window{After: 6, Through: 20}},
 		{Branch: branch},
 	} {
-		if _, err := m.r.PutHold(t.Context(), hold); pitr.KindOf(err) != pitr.KindRefused {
+		if _, err := m.R.PutHold(t.Context(), hold); pitr.KindOf(err) != pitr.KindRefused {
 			t.Errorf("held %+v: %v", hold, err)
 		}
 	}
-	if _, err := m.r.PutHold(t.Context(), format.Hold{Branch: branch, Window: &pitr.Window{After: 7, Through: 20}}); err != nil {
+	if _, err := m.R.PutHold(t.Context(), format.Hold{Branch: branch, Window: &pitr.Window{After: 7, Through: 20}}); err != nil {
 		t.Error(err)
 	}
-	holds, err := m.r.Holds(t.Context())
+	holds, err := m.R.Holds(t.Context())
 	if err != nil || len(holds.Items) != 1 {
 		t.Errorf("holds %+v, %v", holds, err)
 	}
@@ -278,21 +279,21 @@ func TestSegmentsOfAWindow(t *testing.T) {
 }
 
 func TestTimelineOfARepository(t *testing.T) {
-	m := newMill(t, storage.NewMemory())
-	branch := m.branch()
-	m.segment(branch, 0, 10, 11, 20)
-	m.segment(branch, 20, 21, 30)
-	m.segment(branch, 0, 40, 50)
-	m.object(&format.Hole{Branch: branch, Window: pitr.Window{After: 30, Through: 39}, Created: m.at, Reason: "rolled over"})
-	snapshot := m.snapshot(shape{branch: branch, from: 11, at: 20, exact: format.ExactThroughOplog, collections: [][]bson.Raw{m.documents(1, 2)}})
-	m.check(func() error {
-		_, err := m.r.PutMark(t.Context(), format.Mark{At: 21, Branch: branch, Name: "m"})
+	m := sample.New(t, storage.NewMemory())
+	branch := m.Branch()
+	m.Segment(branch, 0, 10, 11, 20)
+	m.Segment(branch, 20, 21, 30)
+	m.Segment(branch, 0, 40, 50)
+	m.Object(&format.Hole{Branch: branch, Window: pitr.Window{After: 30, Through: 39}, Created: m.Now, Reason: "rolled over"})
+	snapshot := m.Snapshot(sample.Shape{Branch: branch, From: 11, At: 20, Exact: format.ExactThroughOplog, Collections: [][]bson.Raw{m.Documents(1, 2)}})
+	m.Check(func() error {
+		_, err := m.R.PutMark(t.Context(), format.Mark{At: 21, Branch: branch, Name: "m"})
 		return err
 	}())
-	job := m.id()
-	m.object(&format.Intent{ID: job, Kind: format.JobRewind, Created: m.at, Branch: branch, To: 11})
-	timeline, err := m.r.Timeline(t.Context())
-	m.check(err)
+	job := m.ID()
+	m.Object(&format.Intent{ID: job, Kind: format.JobRewind, Created: m.Now, Branch: branch, To: 11})
+	timeline, err := m.R.Timeline(t.Context())
+	m.Check(err)
 	route, err := timeline.Reach(25, pitr.Scope{})
 	want := []catalog.BranchWindow{{Branch: branch, Window: pitr.Window{After: 11, Through: 25}}}
 	if err != nil || route.Snapshot.Snapshot != snapshot.ID || !slices.Equal(route.Windows, want) {
@@ -306,39 +307,39 @@ func TestTimelineOfARepository(t *testing.T) {
 	}
 
 	// An intent alone has written nothing. From the change set on, everything after the gap may be the job's doing.
-	m.object(&format.Changes{Job: job, Created: m.at, Gap: pitr.Window{After: 11, Through: 22}})
-	m.refuses(t, 25)
-	m.reaches(t, 22)
+	m.Object(&format.Changes{Job: job, Created: m.Now, Gap: pitr.Window{After: 11, Through: 22}})
+	refuses(t, m, 25)
+	reaches(t, m, 22)
 	// Once it has ended, only its inside is refused.
-	m.object(&format.Result{Job: job, Attempt: 1, Outcome: "done", First: pitr.OpTime{TS: 24}, Last: pitr.OpTime{TS: 26}})
-	m.reaches(t, 23)
-	m.refuses(t, 24)
-	m.refuses(t, 25)
-	m.reaches(t, 26)
+	m.Object(&format.Result{Job: job, Attempt: 1, Outcome: "done", First: pitr.OpTime{TS: 24}, Last: pitr.OpTime{TS: 26}})
+	reaches(t, m, 23)
+	refuses(t, m, 24)
+	refuses(t, m, 25)
+	reaches(t, m, 26)
 	// A job that never ended was ended by its undo.
-	broken, undo := m.id(), m.id()
-	m.object(&format.Intent{ID: broken, Kind: format.JobRewind, Created: m.at, Branch: branch, To: 11})
-	m.object(&format.Changes{Job: broken, Created: m.at, Gap: pitr.Window{After: 11, Through: 27}})
-	m.refuses(t, 30)
-	m.object(&format.Intent{ID: undo, Kind: format.JobUndo, Created: m.at, Branch: branch, Job: broken})
-	m.object(&format.Result{Job: undo, Attempt: 1, Outcome: "done", First: pitr.OpTime{TS: 28}, Last: pitr.OpTime{TS: 29}})
-	m.refuses(t, 28)
-	m.reaches(t, 29)
+	broken, undo := m.ID(), m.ID()
+	m.Object(&format.Intent{ID: broken, Kind: format.JobRewind, Created: m.Now, Branch: branch, To: 11})
+	m.Object(&format.Changes{Job: broken, Created: m.Now, Gap: pitr.Window{After: 11, Through: 27}})
+	refuses(t, m, 30)
+	m.Object(&format.Intent{ID: undo, Kind: format.JobUndo, Created: m.Now, Branch: branch, Job: broken})
+	m.Object(&format.Result{Job: undo, Attempt: 1, Outcome: "done", First: pitr.OpTime{TS: 28}, Last: pitr.OpTime{TS: 29}})
+	refuses(t, m, 28)
+	reaches(t, m, 29)
 }
 
-func (m *mill) reaches(t *testing.T, moment pitr.Timestamp) {
+func reaches(t *testing.T, m *sample.Mill, moment pitr.Timestamp) {
 	t.Helper()
-	timeline, err := m.r.Timeline(t.Context())
-	m.check(err)
+	timeline, err := m.R.Timeline(t.Context())
+	m.Check(err)
 	if _, err := timeline.Reach(moment, pitr.Scope{}); err != nil {
 		t.Errorf("%s: %v", moment, err)
 	}
 }
 
-func (m *mill) refuses(t *testing.T, moment pitr.Timestamp) {
+func refuses(t *testing.T, m *sample.Mill, moment pitr.Timestamp) {
 	t.Helper()
-	timeline, err := m.r.Timeline(t.Context())
-	m.check(err)
+	timeline, err := m.R.Timeline(t.Context())
+	m.Check(err)
 	if _, err := timeline.Reach(moment, pitr.Scope{}); pitr.KindOf(err) != pitr.KindHole {
 		t.Errorf("%s is reachable: %v", moment, err)
 	}

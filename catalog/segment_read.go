@@ -39,7 +39,7 @@ func (r *Repository) openSegment(ctx context.Context, name format.Name, size int
 	if err != nil {
 		return nil, err
 	}
-	container, err := format.OpenContainer(data, format.Expect{Name: name})
+	container, err := format.OpenContainer(data, format.Expect{Name: name}) //nolint:contextcheck // the bytes are in memory
 	if err != nil {
 		return nil, err
 	}

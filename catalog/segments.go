@@ -146,7 +146,7 @@ func (r *Repository) HoleNotes(ctx context.Context, branch format.ID, window pit
 		if found.Name.Kind() != format.KindHole || found.Name.Window().Intersect(window).IsEmpty() {
 			continue
 		}
-		note, err := readObject[format.Hole](ctx, r, found.Name)
+		note, err := ReadObject[format.Hole](ctx, r, found.Name)
 		if err != nil {
 			return nil, err
 		}

@@ -55,7 +55,8 @@ type HoleNote struct {
 // Point is a snapshot as the timeline sees it.
 type Point struct {
 	Snapshot format.ID
-	// From and At are the snapshot's S and E: it needs the archive of (From, At], and serves moments from At on.
+	// At is the snapshot's E, the first moment that it serves. It needs the archive from From on: from S, or from the
+	// beginning of the oldest transaction that was open then.
 	From, At pitr.Timestamp
 	Scope    pitr.Scope
 	// Alone is a snapshot that no entry can follow (documents only): it serves At and no other moment.

@@ -236,7 +236,7 @@ func TestEveryTypeIsADocument(t *testing.T) {
 // case X11, I22, I23
 func TestHostileJSONIsRefused(t *testing.T) {
 	name := must(t)(format.HoldName(otherID))
-	hold := fmt.Sprintf(`"id": %q, "created": "2025-10-22T12:00:00Z", "reason": "x"`, otherID)
+	hold := fmt.Sprintf(`"object": "hold", "id": %q, "created": "2025-10-22T12:00:00Z", "reason": "x"`, otherID)
 	body := func(fields string) string { return "{\"format\": 1, " + fields + ",\n" }
 	if err := format.DecodeJSON(name, format.ForgeJSON(body(hold)), &format.Hold{}); err != nil {
 		t.Fatalf("the honest forgery: %v", err)
@@ -252,6 +252,8 @@ func TestHostileJSONIsRefused(t *testing.T) {
 		"a big number":          format.ForgeJSON(body(hold + `, "window": {"after": 1e400, "through": "5:1"}`)),
 		"text that is no UTF-8": format.ForgeJSON(body(hold + ", \"note\": \"\xff\"")),
 		"another type":          format.ForgeJSON(body(strings.Replace(hold, `"x"`, "7", 1))),
+		"another kind":          format.ForgeJSON(body(strings.Replace(hold, `"hold"`, `"mark"`, 1))),
+		"no kind":               format.ForgeJSON(body(strings.Replace(hold, `"object": "hold", `, "", 1))),
 		"no version":            format.ForgeJSON("{" + hold + ",\n"),
 		"version 0":             format.ForgeJSON("{\"format\": 0, " + hold + ",\n"),
 		"the version as text":   format.ForgeJSON("{\"format\": \"1\", " + hold + ",\n"),
@@ -281,7 +283,7 @@ func TestHostileJSONIsRefused(t *testing.T) {
 
 // Names inside objects pass through the same grammar. case X07
 func TestHostileNamesInObjectsAreRefused(t *testing.T) {
-	text := fmt.Sprintf("{\"format\": 1, \"id\": %q, \"created\": \"2025-10-22T12:00:00Z\", \"objects\": [\"../../etc/passwd\"],\n", otherID)
+	text := fmt.Sprintf("{\"format\": 1, \"object\": \"condemned\", \"id\": %q, \"created\": \"2025-10-22T12:00:00Z\", \"objects\": [\"../../etc/passwd\"],\n", otherID)
 	err := format.DecodeJSON(must(t)(format.CondemnedName(otherID)), format.ForgeJSON(text), &format.Condemned{})
 	if pitr.KindOf(err) != pitr.KindCorrupt {
 		t.Errorf("a path in a list of objects: %v", err)

@@ -33,8 +33,8 @@ const (
 	digestLine = len(digestHead) + 2*len(Digest{}) + len(digestTail)
 )
 
-// EncodeJSON gives the object as it is stored: the format's version first, two-space indents, what a newer pitr had in it
-// when it was decoded, and its own sha256 last.
+// EncodeJSON gives the object as it is stored: the format's version and the object's kind first, two-space indents, what a
+// newer pitr had in it when it was decoded, and its own sha256 last.
 func EncodeJSON(object Object) (Sealed, error) {
 	name, err := object.ObjectName()
 	if err != nil {
@@ -51,7 +51,7 @@ func EncodeJSON(object Object) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, pitr.Errorf(pitr.KindUnexpected, op, "", "%w", err)
 	}
-	head := fmt.Sprintf(`{"format":%d`, Version)
+	head := fmt.Sprintf(`{"format":%d,"object":%q`, Version, name.kind)
 	if len(merged) > len("{}") {
 		head += ","
 	}
@@ -96,15 +96,22 @@ func DecodeJSON(name Name, data []byte, object Object) error {
 	if err := checkJSON(data); err != nil {
 		return pitr.Corruptf(op, "%w", err)
 	}
+	// Objects of one job name themselves by the same fields: only their kind tells them apart.
+	var said struct {
+		Kind Kind `json:"object"`
+	}
+	if err := json.Unmarshal(data, &said); err != nil || said.Kind != name.kind {
+		return pitr.Corruptf(op, "the object says that it is a %.20q", said.Kind)
+	}
 	if err := json.Unmarshal(data, object); err != nil {
 		return pitr.Corruptf(op, "%w", err)
 	}
 	if err := object.unknown().keep(data, object); err != nil {
 		return pitr.Corruptf(op, "%w", err)
 	}
-	said, err := object.ObjectName()
-	if err != nil || said != name {
-		return pitr.Corruptf(op, "the object says that it is %q", said.text)
+	own, err := object.ObjectName()
+	if err != nil || own != name {
+		return pitr.Corruptf(op, "the object says that it is %q", own.text)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (k *kept) unknown() *kept { return k }
 
 // keep remembers what the text has beyond the fields of the object.
 func (k *kept) keep(text []byte, object Object) error {
-	found, err := unknownIn(text, reflect.TypeOf(object).Elem(), map[string]bool{"format": true, "sha256": true})
+	found, err := unknownIn(text, reflect.TypeOf(object).Elem(), map[string]bool{"format": true, "object": true, "sha256": true})
 	if err != nil {
 		return err
 	}

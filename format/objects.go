@@ -219,7 +219,7 @@ type Lease struct {
 	Process    int       `json:"process"`
 	Boot       string    `json:"boot,omitempty"`
 	Taken      time.Time `json:"taken"`
-	// Released is the last word of a holder that is done, or of a person who broke the lease.
+	// Released is the last word of a holder that is done: the next one need not wait. Who breaks a lease does not say so.
 	Released bool   `json:"released,omitempty"`
 	Note     string `json:"note,omitempty"`
 	kept

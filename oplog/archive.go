@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"pitr"
@@ -162,7 +163,8 @@ func (a *Archiver) CatchUp(ctx context.Context, through pitr.Timestamp) (format.
 		return w.branch.ID, err
 	}
 	worked := make(chan error, 1)
-	go func() { worked <- a.catchUpAlone(ctx, through) }()
+	var alone sync.WaitGroup
+	alone.Go(func() { worked <- a.catchUpAlone(ctx, through) })
 	for {
 		select {
 		case err := <-worked:
@@ -177,7 +179,7 @@ func (a *Archiver) CatchUp(ctx context.Context, through pitr.Timestamp) (format.
 		case <-time.After(pollPause):
 			if done, err := w.reached(ctx, through); err != nil || done {
 				cancel()
-				<-worked
+				alone.Wait()
 				return w.branch.ID, err
 			}
 		}

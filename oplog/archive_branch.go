@@ -131,19 +131,24 @@ func (a *Archiver) findFork(ctx context.Context, parent format.ID) (*format.Fork
 		if failed != nil {
 			return true
 		}
-		_, facts, err := a.repository.OpenSegment(ctx, parent, segments[i])
-		if err == nil {
-			var mark format.EntryMark
-			mark, err = a.firstFrom(ctx, facts.Last.TS)
-			return mark != facts.Last
-		}
-		failed = err
-		return true
+		var has bool
+		has, failed = a.hasLast(ctx, parent, segments[i])
+		return !has
 	})
 	if failed != nil || len(segments) == 0 {
 		return nil, failed
 	}
 	return a.forkIn(ctx, parent, segments[max(0, first-1):min(first+1, len(segments))])
+}
+
+// hasLast reports whether the source has the last entry of a segment.
+func (a *Archiver) hasLast(ctx context.Context, branch format.ID, segment catalog.Segment) (bool, error) {
+	_, facts, err := a.repository.OpenSegment(ctx, branch, segment)
+	if err != nil {
+		return false, err
+	}
+	mark, err := a.firstFrom(ctx, facts.Last.TS)
+	return mark == facts.Last, err
 }
 
 // forkIn compares the entries of neighbouring segments with the source's, one by one.

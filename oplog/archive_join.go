@@ -46,7 +46,7 @@ func (r *archiving) leaveHole(ctx context.Context, next, oldest pitr.OpTime) err
 	member := r.source.Server().Member
 	hole := format.Hole{Branch: r.branch.ID, Window: pitr.Window{After: r.last.TS, Through: next.TS.Before()}, Created: r.Now().UTC(),
 		Member: member, Reason: fmt.Sprintf("the oplog of %s had rolled over: its oldest entry was %s when the archive came back to it", member, oldest)}
-	r.Log.ErrorContext(ctx, "the archive has a hole: take a new snapshot", "after", r.last.OpTime.String(), "next", next.String())
+	r.Log.ErrorContext(ctx, "the archive has a hole: take a new snapshot", "after", r.last.String(), "next", next.String())
 	// Two entries with neighbouring times leave no room for a note; that their segments do not join says the same.
 	if !hole.IsEmpty() {
 		if _, err := r.repository.PutObject(ctx, &hole); err != nil {

@@ -564,7 +564,7 @@ func TestCatchUpWithAnArchiverAndWithout(t *testing.T) {
 func TestArchiveKeepsWhatItDoesNotUnderstand(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		repository := newRepository(t, storage.NewMemory())
-		make := func(at pitr.Timestamp, d bson.D) bson.Raw {
+		entry := func(at pitr.Timestamp, d bson.D) bson.Raw {
 			raw, err := bson.Marshal(append(d, bson.E{Key: "ts", Value: at.BSON()}, bson.E{Key: "t", Value: int64(1)}, bson.E{Key: "v", Value: int64(2)}))
 			if err != nil {
 				t.Fatal(err)
@@ -572,11 +572,11 @@ func TestArchiveKeepsWhatItDoesNotUnderstand(t *testing.T) {
 			return raw
 		}
 		all := []bson.Raw{insert(t, 10, 1, "us"),
-			make(11, bson.D{{Key: "op", Value: "zz"}, {Key: "ns", Value: "shop.orders"}, {Key: "o", Value: bson.D{}}}),
-			make(12, bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "shop.$cmd"}, {Key: "o", Value: bson.D{{Key: "beNew", Value: 1}}}}),
-			make(13, bson.D{{Key: "nothing", Value: "of an entry"}}),
-			make(14, bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "shop.$cmd"}, {Key: "o", Value: bson.D{{Key: "convertToCapped", Value: "orders"}, {Key: "size", Value: 5}}}}),
-			make(15, bson.D{{Key: "op", Value: "a\x00b"}, {Key: "ns", Value: "x\x00.y"}, {Key: "o", Value: bson.D{}}}),
+			entry(11, bson.D{{Key: "op", Value: "zz"}, {Key: "ns", Value: "shop.orders"}, {Key: "o", Value: bson.D{}}}),
+			entry(12, bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "shop.$cmd"}, {Key: "o", Value: bson.D{{Key: "beNew", Value: 1}}}}),
+			entry(13, bson.D{{Key: "nothing", Value: "of an entry"}}),
+			entry(14, bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "shop.$cmd"}, {Key: "o", Value: bson.D{{Key: "convertToCapped", Value: "orders"}, {Key: "size", Value: 5}}}}),
+			entry(15, bson.D{{Key: "op", Value: "a\x00b"}, {Key: "ns", Value: "x\x00.y"}, {Key: "o", Value: bson.D{}}}),
 			insert(t, 16, 1, "us")}
 		m := newMember(all[0])
 		once(t, repository, m)

@@ -90,6 +90,9 @@ func (f *Folder) publish(temporary, name string) error {
 // taken says what lies under the name.
 func (f *Folder) taken(temporary, name string) error {
 	there, err := f.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Exists(name) // it was taken, and has been deleted since
+	}
 	if err != nil {
 		return err
 	}

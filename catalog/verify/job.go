@@ -1,0 +1,182 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr"
+	"pitr/format"
+)
+
+// job checks one folder of jobs/.
+func (v *verifier) job(ctx context.Context, g *group) error {
+	intent, err := format.IntentName(g.id)
+	if err != nil {
+		return err
+	}
+	if !g.has(intent) {
+		if err := v.find(Finding{Kind: Missing, Object: intent.String(), Where: "listing", What: "the job has no intent"}); err != nil {
+			return err
+		}
+	}
+	var changes *format.Changes
+	steps := map[int]int{}
+	for _, name := range g.order {
+		switch name.Kind() {
+		case format.KindIntent:
+			g.take(name)
+			err = readSingle(ctx, v, name, func(i format.Intent) {
+				if i.Base != "" {
+					v.wanted = append(v.wanted, reference{object: name.String(), snapshot: i.Base})
+				}
+			})
+		case format.KindStep:
+			g.take(name)
+			// Steps are listed by attempt, then by number: the next one of an attempt is the next number.
+			if steps[name.Attempt()]++; steps[name.Attempt()] != name.Number() {
+				steps[name.Attempt()] = name.Number()
+				err = v.find(Finding{Kind: Missing, Object: name.String(), Where: "listing", What: "the step before it is not there"})
+			}
+			if err == nil {
+				err = readSingle[format.StepRecord](ctx, v, name, nil)
+			}
+		case format.KindChanges:
+			g.take(name)
+			err = readSingle(ctx, v, name, func(c format.Changes) { changes = &c })
+		case format.KindResult:
+			g.take(name)
+			err = readSingle[format.Result](ctx, v, name, nil)
+		case format.KindReview:
+			g.take(name)
+			err = v.single(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if changes != nil {
+		if err := v.changes(ctx, g, *changes); err != nil {
+			return err
+		}
+	}
+	return v.unreferenced(g)
+}
+
+// changes checks the change set of a job.
+func (v *verifier) changes(ctx context.Context, g *group, changes format.Changes) error {
+	whole := v.whole()
+	var parts []format.Part
+	for i, part := range changes.Parts {
+		if part.Name.Kind() != format.KindChangePart || part.Name.ID() != changes.Job || part.Name.Number() != i {
+			return v.disagree(g.folder+"changes.json", "%s has no place there", part.Name)
+		}
+		size, listed := g.take(part.Name)
+		if !listed || size != part.Size {
+			whole = false
+			if err := v.find(absent(part, size, listed)); err != nil {
+				return err
+			}
+			continue
+		}
+		if v.chosen() {
+			parts = append(parts, part)
+		}
+	}
+	if v.Level < LevelDigests {
+		return nil
+	}
+	count := counter{next: 1, classes: map[pitr.Class]int64{}, whole: whole}
+	for object, err := range v.load(ctx, parts) {
+		if err == nil && v.Level >= LevelContent {
+			err = count.part(ctx, object)
+		}
+		if err != nil {
+			whole = false
+			if err := v.judge(object.part.Name.String(), v.where(ctx, object), err); err != nil {
+				return err
+			}
+		}
+	}
+	if v.Level < LevelContent || !whole {
+		return nil
+	}
+	if what := count.differs(changes); what != "" {
+		return v.disagree(g.folder+"changes.json", "%s", what)
+	}
+	return nil
+}
+
+// counter counts the documents of a change set.
+type counter struct {
+	next    int64
+	steps   int
+	classes map[pitr.Class]int64
+	// whole says that all parts are read, so that numbers must follow each other.
+	whole bool
+}
+
+func (c *counter) part(ctx context.Context, object loaded) error {
+	container, err := format.OpenContainer(object.data, object.part.Expect()) //nolint:contextcheck // the bytes are in memory
+	if err != nil {
+		return err
+	}
+	if documents, raw := container.Count(); documents != object.part.Documents || raw != object.part.Bytes {
+		return pitr.Corruptf("", "%d documents and %d bytes, changes.json says %d and %d", documents, raw, object.part.Documents, object.part.Bytes)
+	}
+	for document, err := range container.Documents(ctx) {
+		if err != nil {
+			return err
+		}
+		if err := c.document(document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *counter) document(document bson.Raw) error {
+	var n int64
+	if format.IsCatalogStep(document) {
+		step, err := format.DecodeCatalogStep(document)
+		if err != nil {
+			return err
+		}
+		if len(c.classes) > 0 {
+			return pitr.Corruptf("", "a catalog step after the first change")
+		}
+		n = step.N
+		c.steps++
+	} else {
+		change, err := format.DecodeChange(document)
+		if err != nil {
+			return err
+		}
+		n = change.N
+		c.classes[change.Class]++
+	}
+	if c.whole && n != c.next {
+		return pitr.Corruptf("", "number %d where %d follows", n, c.next)
+	}
+	c.next++
+	return nil
+}
+
+// differs says what changes.json counts otherwise; empty when nothing.
+func (c *counter) differs(changes format.Changes) string {
+	if c.steps != changes.Steps {
+		return fmt.Sprintf("it counts %d catalog steps, there are %d", changes.Steps, c.steps)
+	}
+	for class, n := range changes.Documents {
+		if c.classes[class] != n {
+			return fmt.Sprintf("it counts %d documents of class %s, there are %d", n, class, c.classes[class])
+		}
+	}
+	for class, n := range c.classes {
+		if changes.Documents[class] != n {
+			return fmt.Sprintf("it counts %d documents of class %s, there are %d", changes.Documents[class], class, n)
+		}
+	}
+	return ""
+}
