@@ -117,8 +117,8 @@ func (o arithmetic) change(a *applier, at place) (outcome, error) {
 	if !ok {
 		return 0, bad("Failed to apply %s operations to current value (%s) for document {%s}", o.name, debugNumber(was), a.idText())
 	}
-	if value.Same(v, was) {
-		return unchanged, nil
+	if v.Type == was.Type && !value.IsNaN(v) && value.Equal(v, was) {
+		return unchanged, nil // -0.0 and 0.0 are one number here, NaN is not even itself
 	}
 	at.e.set(v)
 	return changed, nil

@@ -71,6 +71,8 @@ func TestApply(t *testing.T) {
 			`{ $v: 2, diff: { u: { a: [ { k: 1 }, 5 ] } } }`, `{ _id: 1, a: [ { k: 1 }, 5 ] }`},
 		{"pullAll of nothing", `{"u": {"$pullAll": {"a": [9]}}}`, `{"_id": 1, "a": [1]}`, `nothing`, `{ _id: 1, a: [ 1 ] }`},
 		{"inc of zero", `{"u": {"$inc": {"a": 0}}}`, `{"_id": 1, "a": 1}`, `nothing`, `{ _id: 1, a: 1 }`},
+		{"inc of NaN is a change", `{"u": {"$inc": {"a": 1}}}`, `{"_id": 1, "a": {"$numberDouble": "NaN"}}`, `{ $v: 2, diff: { u: { a: nan.0 } } }`, `{ _id: 1, a: nan.0 }`},
+		{"zero has no sign", `{"u": {"$inc": {"a": 0}}}`, `{"_id": 1, "a": {"$numberDouble": "-0.0"}}`, `nothing`, `{ _id: 1, a: -0.0 }`},
 		{"inc widens", `{"u": {"$inc": {"a": 1}}}`, `{"_id": 1, "a": 2147483647}`, `{ $v: 2, diff: { u: { a: 2147483648 } } }`, `{ _id: 1, a: 2147483648 }`},
 		{"mul of a missing field keeps the type", `{"u": {"$mul": {"a": 2.5}}}`, `{"_id": 1}`, `{ $v: 2, diff: { i: { a: 0.0 } } }`, `{ _id: 1, a: 0.0 }`},
 		{"min across types", `{"u": {"$min": {"a": null}}}`, `{"_id": 1, "a": 1}`, `{ $v: 2, diff: { u: { a: null } } }`, `{ _id: 1, a: null }`},

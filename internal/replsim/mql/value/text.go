@@ -109,31 +109,19 @@ func appendBinary(b []byte, v Value) []byte {
 	return append(b, "BinData("+strconv.Itoa(int(sub))+", "+strings.ToUpper(hex.EncodeToString(data))+")"...)
 }
 
+// doubleText writes 16 digits and makes sure of a point, as messages do: 2.0, nan.0, 1e+20.0.
 func doubleText(f float64) string {
+	s := strconv.FormatFloat(f, 'g', 16, 64)
 	switch {
 	case math.IsNaN(f):
-		return "nan.0"
+		s = "nan"
 	case math.IsInf(f, 1):
-		return "inf.0"
+		s = "inf"
 	case math.IsInf(f, -1):
-		return "-inf.0"
+		s = "-inf"
 	}
-	s := strconv.FormatFloat(f, 'g', 16, 64)
-	if math.Abs(f) >= 1e-5 && math.Abs(f) < 1e16 || f == 0 {
-		s = strconv.FormatFloat(f, 'f', -1, 64)
-		if len(strings.TrimLeft(strings.Replace(s, ".", "", 1), "-0")) > 16 {
-			s = trimZeros(strconv.FormatFloat(f, 'g', 16, 64))
-		}
-	}
-	if !strings.ContainsAny(s, ".e") {
+	if !strings.Contains(s, ".") {
 		s += ".0"
-	}
-	return s
-}
-
-func trimZeros(s string) string {
-	if strings.Contains(s, ".") && !strings.Contains(s, "e") {
-		s = strings.TrimRight(s, "0")
 	}
 	return s
 }

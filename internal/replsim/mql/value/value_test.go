@@ -169,7 +169,7 @@ func TestText(t *testing.T) {
 	doc := bson.D{
 		{Key: "i", Value: int32(1)}, {Key: "d", Value: 2.0}, {Key: "f", Value: 2.5}, {Key: "s", Value: "x\"y"},
 		{Key: "e", Value: bson.D{}}, {Key: "a", Value: bson.A{int64(1), "b"}}, {Key: "t", Value: bson.Timestamp{T: 1, I: 2}},
-		{Key: "n", Value: nil}, {Key: "dt", Value: bson.DateTime(5)}, {Key: "b", Value: true}, {Key: "big", Value: 1e20},
+		{Key: "n", Value: nil}, {Key: "dt", Value: bson.DateTime(5)}, {Key: "b", Value: true}, {Key: "big", Value: 1e20}, {Key: "third", Value: 1.0 / 3},
 		{Key: "u", Value: bson.Binary{Subtype: 4, Data: []byte("0123456789abcdef")}},
 	}
 	raw, err := bson.Marshal(doc)
@@ -177,7 +177,7 @@ func TestText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{ i: 1, d: 2.0, f: 2.5, s: "x"y", e: {}, a: [ 1, "b" ], t: Timestamp(1, 2), n: null, dt: new Date(5), b: true, ` +
-		`big: 1e+20, u: UUID("30313233-3435-3637-3839-616263646566") }`
+		`big: 1e+20.0, third: 0.3333333333333333, u: UUID("30313233-3435-3637-3839-616263646566") }`
 	if got := value.Text(value.Doc(raw)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
