@@ -189,7 +189,7 @@ func (p *Projection) pick(doc, out bson.Raw) (bson.Raw, error) {
 		return value.Array(list[at])
 	})
 	if !found {
-		return nil, value.Errorf(51246, "Executor error during find command :: caused by :: positional operator '.$' couldn't find a matching element in the array")
+		return nil, value.Errorf(51246, "positional operator '.$' couldn't find a matching element in the array")
 	}
 	return out, nil
 }

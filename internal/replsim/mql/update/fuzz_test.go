@@ -2,6 +2,7 @@ package update_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -107,7 +108,7 @@ func BenchmarkApply(b *testing.B) {
 		"set":         `{"q": {}, "u": {"$set": {"status": "rejected", "seen": 1}, "$inc": {"revision": 1}}}`,
 		"nested":      `{"q": {}, "u": {"$set": {"attributes.1.value": "x", "nested.level.deep": 6}}}`,
 		"push":        `{"q": {}, "u": {"$push": {"tags": "d"}}}`,
-		"replacement": `{"q": {}, "u": ` + device + `}`,
+		"replacement": `{"q": {}, "u": ` + strings.Replace(device, "accepted", "rejected", 1) + `}`,
 		"pipeline":    `{"q": {}, "u": [{"$set": {"revision": {"$add": ["$revision", 1]}}}]}`,
 	} {
 		u, err := compile(b, statement)
