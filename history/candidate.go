@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"pitr"
+	"pitr/history/fold"
 )
 
 // Candidate is a moment to go back to: the last one before a suspicious event, with what going there would take away.
@@ -77,7 +78,7 @@ type pricer struct {
 	scope      pitr.Scope
 	seed       maphash.Seed
 	through    pitr.Timestamp
-	state      *State
+	state      *fold.State
 }
 
 // shot is the state of every touched document at one moment, short; what is not in it is absent.

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 )
 
 // Duplicates are documents that a unique index would refuse.
@@ -97,7 +98,7 @@ func (v *View) repeatedValues(ctx context.Context, c pitr.Collection, index keyR
 			}
 			seen[value.short()] = struct{}{}
 			if int64(len(seen))*perValue > v.history.options.MaxBytes {
-				return nil, limitError(v.history.options.MaxBytes)
+				return nil, fold.LimitError(v.history.options.MaxBytes)
 			}
 		}
 	}
@@ -125,14 +126,14 @@ func newKeyReader(spec bson.Raw) (keyReader, error) {
 		}
 		r.paths = append(r.paths, strings.Split(element.Key(), "."))
 	}
-	r.sparse = isTrue(spec.Lookup("sparse"))
+	r.sparse = isYes(spec.Lookup("sparse"))
 	r.filter, _ = spec.Lookup("partialFilterExpression").DocumentOK()
 	if collation, ok := spec.Lookup("collation").DocumentOK(); ok {
 		if locale, _ := collation.Lookup("locale").StringValueOK(); locale != "simple" {
 			r.doubt = "strings were compared byte by byte, not by the collation of the index"
 		}
 	}
-	if _, understood := matches(r.filter, emptyDocument); !understood {
+	if _, understood := matches(r.filter, bson.Raw{5, 0, 0, 0, 0}); !understood {
 		r.doubt = strings.TrimPrefix(r.doubt+"; the partial filter of the index was not understood: documents outside it count", "; ")
 	}
 	return r, nil
@@ -193,10 +194,12 @@ func equalForm(value bson.RawValue) string {
 		return "null"
 	}
 	// An identity can be of fewer types than an indexed value; inside a document all of them are allowed.
-	wrapped := spec{}.with(nil, "", value).raw()
-	key, err := pitr.NewKey(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: wrapped})
-	if err != nil {
-		return fmt.Sprintf("%d:%x", value.Type, value.Value)
+	wrapped, err := bson.Marshal(bson.D{{Key: "", Value: value}})
+	if err == nil {
+		var key pitr.Key
+		if key, err = pitr.NewKey(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: wrapped}); err == nil {
+			return key.Equal()
+		}
 	}
-	return key.Equal()
+	return fmt.Sprintf("%d:%x", value.Type, value.Value)
 }

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
@@ -100,7 +101,7 @@ func (h *History) Find(ctx context.Context, window pitr.Window, o EventOptions) 
 	}
 	f := finder{options: o, bursts: newBursts(o.Bursts), window: window}
 	var err error
-	if f.state, err = h.newState(StateOptions{Keep: func(pitr.UUID, string) bool { return false }}); err != nil {
+	if f.state, err = h.newState(fold.Options{Keep: func(pitr.UUID, string) bool { return false }}); err != nil {
 		return Findings{}, err
 	}
 	base := h.base.Window().After
@@ -116,7 +117,7 @@ func (h *History) Find(ctx context.Context, window pitr.Window, o EventOptions) 
 type finder struct {
 	options EventOptions
 	window  pitr.Window
-	state   *State
+	state   *fold.State
 	bursts  *bursts
 	events  []Event
 	gaps    []IndexGap
@@ -147,7 +148,7 @@ func (f *finder) apply(group oplog.Committed) error {
 	for i := range group.Ops {
 		o := &group.Ops[i]
 		if verdict, reason := o.Verdict(); verdict == oplog.Refused {
-			if f.state.concerns(o.NS) {
+			if f.state.Concerns(o.NS) {
 				f.refuse(group.OpTime, group.Wall, o.NS, o.Kind.String()+": "+reason)
 			}
 			continue
@@ -189,9 +190,9 @@ func (f *finder) document(group *oplog.Committed, o *oplog.Op) error {
 func (f *finder) command(group *oplog.Committed, o *oplog.Op) {
 	event := Event{OpTime: group.OpTime, Wall: group.Wall, NS: o.NS, UUID: o.UUID, Documents: -1,
 		Session: oplog.Session{ID: append(bson.Raw(nil), group.Session.ID...), Txn: group.Session.Txn}}
-	c := f.state.find(o)
-	if c != nil {
-		event.NS = c.ns
+	c, known := f.state.Find(o)
+	if known {
+		event.NS = c.NS
 	}
 	switch command := o.Command.(type) {
 	case oplog.DropDatabase:
@@ -204,7 +205,7 @@ func (f *finder) command(group *oplog.Committed, o *oplog.Op) {
 		f.rename(event, o, command)
 		return
 	}
-	if !f.chosen(event.NS) || c != nil && isTemporary(c) {
+	if !f.chosen(event.NS) || isTemporary(c) {
 		return
 	}
 	switch command := o.Command.(type) {
@@ -225,11 +226,14 @@ func (f *finder) command(group *oplog.Committed, o *oplog.Op) {
 }
 
 // isTemporary reports whether a collection is made for the length of one command, such as that of $out.
-func isTemporary(c *collection) bool { return isTrue(c.options.Lookup("temp")) }
+func isTemporary(c pitr.Collection) bool {
+	temporary, _ := c.Options.Lookup("temp").BooleanOK()
+	return temporary
+}
 
 func (f *finder) rename(event Event, o *oplog.Op, command oplog.Rename) {
-	c := f.state.find(o)
-	if c != nil && !isTemporary(c) && (f.chosen(command.From) || f.chosen(command.To)) {
+	c, known := f.state.Find(o)
+	if known && !isTemporary(c) && (f.chosen(command.From) || f.chosen(command.To)) {
 		renamed := event
 		renamed.Kind, renamed.NS, renamed.Detail = EventCollectionRenamed, command.From, "to "+command.To.String()
 		f.events = append(f.events, renamed)
@@ -241,11 +245,11 @@ func (f *finder) rename(event Event, o *oplog.Op, command oplog.Rename) {
 	}
 }
 
-func (f *finder) dropIndex(event Event, c *collection, command oplog.DropIndexes) {
+func (f *finder) dropIndex(event Event, c pitr.Collection, command oplog.DropIndexes) {
 	event.Kind, event.Index = EventIndexDropped, command.Spec
-	if c != nil && c.index(command.Name) != nil {
-		event.Index = c.index(command.Name).spec
-	} else if listed, err := ListedIndex(command.Spec); err == nil {
+	if known := c.Index(command.Name); known != nil {
+		event.Index = known
+	} else if listed, err := fold.ListedIndex(command.Spec); err == nil {
 		event.Index = listed
 	}
 	f.events = append(f.events, event)
@@ -257,7 +261,7 @@ func (f *finder) dropIndex(event Event, c *collection, command oplog.DropIndexes
 // built closes the gaps of unique indexes that are there again, whatever their new name.
 func (f *finder) built(event Event, specs []bson.Raw) {
 	for _, spec := range specs {
-		listed, err := ListedIndex(spec)
+		listed, err := fold.ListedIndex(spec)
 		if err != nil {
 			continue
 		}
@@ -272,7 +276,7 @@ func (f *finder) built(event Event, specs []bson.Raw) {
 func (f *finder) failed(event Event, command oplog.AbortBuild) {
 	event.Detail, _ = command.Cause.Lookup("errmsg").StringValueOK()
 	for _, spec := range command.Specs {
-		listed, err := ListedIndex(spec)
+		listed, err := fold.ListedIndex(spec)
 		if err != nil {
 			continue
 		}
@@ -297,19 +301,21 @@ func (f *finder) openGap(uuid pitr.UUID, spec bson.Raw) *IndexGap {
 }
 
 func (f *finder) modified(event Event, command oplog.Modify) {
-	changes, err := readSpec(command.Changes)
+	changes, err := command.Changes.Elements()
 	if err != nil || len(changes) == 0 {
 		return
 	}
 	var names []string
 	for _, change := range changes {
 		if inner, ok := change.Value().DocumentOK(); ok && change.Key() == "index" {
-			parts, err := readSpec(inner)
+			parts, err := inner.Elements()
 			if err != nil {
 				return
 			}
-			for _, part := range parts.without("name").without("keyPattern") {
-				names = append(names, part.Key()+" of index "+pitr.IndexName(inner))
+			for _, part := range parts {
+				if part.Key() != "name" && part.Key() != "keyPattern" {
+					names = append(names, part.Key()+" of index "+pitr.IndexName(inner))
+				}
 			}
 			continue
 		}

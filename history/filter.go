@@ -75,7 +75,7 @@ func matchesField(values []bson.RawValue, condition bson.RawValue) (match, under
 		var one, known bool
 		switch element.Key() {
 		case "$exists":
-			one, known = (len(values) > 0) == isTrue(element.Value()), true
+			one, known = (len(values) > 0) == isYes(element.Value()), true
 		case "$type":
 			one, known = anyOfType(values, element.Value())
 		case "$eq":
@@ -151,6 +151,15 @@ func compareValues(a, b bson.RawValue) (order int, alike, understood bool) {
 		return bytes.Compare(a.Value, b.Value), true, true
 	}
 	return 0, false, false
+}
+
+// isYes reads a value as the server does where it expects yes or no.
+func isYes(value bson.RawValue) bool {
+	if number, ok := value.AsFloat64OK(); ok {
+		return number != 0
+	}
+	yes, isBoolean := value.BooleanOK()
+	return yes || !isBoolean && !isNullLike(value)
 }
 
 // isNullLike names values that also match a missing field.

@@ -19,15 +19,15 @@ import (
 // incident is the recorded incident with its states by name.
 type incident struct {
 	history               *history.History
-	base, justBefore, end recorded
+	base, justBefore, end recording.State
 }
 
 func readIncident(t testing.TB) incident {
 	t.Helper()
 	folder := recording.Files(t, "incident/*")[0]
 	files := recording.Files(t, "incident/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-	i := incident{base: readState(t, files[0]), justBefore: readState(t, files[2]), end: readState(t, files[3])}
-	window := pitr.Window{After: i.base.at, Through: i.base.at}
+	i := incident{base: recording.ReadState(t, files[0]), justBefore: recording.ReadState(t, files[2]), end: recording.ReadState(t, files[3])}
+	window := pitr.Window{After: i.base.At, Through: i.base.At}
 	i.history = history.New(baseOf(i.base, window), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
 	return i
 }
@@ -38,14 +38,14 @@ var devices = pitr.Namespace{DB: "deviceauth", Collection: "devices"}
 // update of the migration, the deletes by hand, the re-created collection.
 func TestCorpusFind(t *testing.T) {
 	i := readIncident(t)
-	findings, err := i.history.Find(context.Background(), pitr.Window{After: i.base.at, Through: i.end.at}, history.EventOptions{Mass: 40})
+	findings, err := i.history.Find(context.Background(), pitr.Window{After: i.base.At, Through: i.end.At}, history.EventOptions{Mass: 40})
 	if err != nil {
 		t.Fatal(err)
 	}
 	kinds := map[history.EventKind]int{}
 	for _, event := range findings.Events {
 		kinds[event.Kind]++
-		if event.Kind == history.EventIndexDropped && (event.NS != devices || !pitr.IsUnique(event.Index) || event.OpTime.TS.Before() < i.justBefore.at ||
+		if event.Kind == history.EventIndexDropped && (event.NS != devices || !pitr.IsUnique(event.Index) || event.OpTime.TS.Before() < i.justBefore.At ||
 			event.Wall.IsZero() || !event.Suspicious()) {
 			t.Errorf("the dropped index: %+v", event)
 		}
@@ -72,7 +72,7 @@ func TestCorpusFind(t *testing.T) {
 // duplicates holds what the missing index let in against a count of the recorded documents.
 func duplicates(t *testing.T, i incident, gap history.IndexGap) {
 	t.Helper()
-	view, err := i.history.View(context.Background(), i.end.at, pitr.Scope{Only: []string{devices.String()}})
+	view, err := i.history.View(context.Background(), i.end.At, pitr.Scope{Only: []string{devices.String()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func duplicates(t *testing.T, i incident, gap history.IndexGap) {
 		t.Fatal(err)
 	}
 	count := map[string]int64{}
-	for _, document := range i.end.documents[devices] {
+	for _, document := range i.end.Documents[devices] {
 		count[document.Lookup("tenant_id").String()+document.Lookup("id_data_sha256").String()]++
 	}
 	groups, documents := int64(0), int64(0)
@@ -96,7 +96,7 @@ func duplicates(t *testing.T, i incident, gap history.IndexGap) {
 		t.Errorf("%d groups of %d documents, %d shown, %q; want %d of %d", found.Groups, found.Documents, len(found.Shown), found.Doubt, groups, documents)
 	}
 	// At T the index stood: there are none.
-	if view, err = i.history.View(context.Background(), i.justBefore.at, pitr.Scope{}); err != nil {
+	if view, err = i.history.View(context.Background(), i.justBefore.At, pitr.Scope{}); err != nil {
 		t.Fatal(err)
 	}
 	collection, _ = view.Collection(devices)
@@ -108,12 +108,12 @@ func duplicates(t *testing.T, i incident, gap history.IndexGap) {
 // candidates holds the prices against the gaps themselves.
 func candidates(t *testing.T, i incident, findings history.Findings) {
 	t.Helper()
-	list, err := i.history.Candidates(context.Background(), findings.Events, i.end.at, history.CandidateOptions{})
+	list, err := i.history.Candidates(context.Background(), findings.Events, i.end.At, history.CandidateOptions{})
 	if err != nil || len(list) < 3 {
 		t.Fatalf("%d candidates, %v", len(list), err)
 	}
 	for _, candidate := range list {
-		gap, err := i.history.Gap(context.Background(), pitr.Window{After: candidate.At, Through: i.end.at}, history.GapOptions{})
+		gap, err := i.history.Gap(context.Background(), pitr.Window{After: candidate.At, Through: i.end.At}, history.GapOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func candidates(t *testing.T, i incident, findings history.Findings) {
 // TestCorpusPrice: what the entries alone tell is what the gap has, less what only documents can tell.
 func TestCorpusPrice(t *testing.T) {
 	i := readIncident(t)
-	window := pitr.Window{After: i.justBefore.at, Through: i.end.at}
+	window := pitr.Window{After: i.justBefore.At, Through: i.end.At}
 	price, err := i.history.Price(context.Background(), window, pitr.Scope{})
 	if err != nil {
 		t.Fatal(err)
@@ -178,8 +178,8 @@ func TestCorpusTraces(t *testing.T) {
 	i := readIncident(t)
 	want := map[string][]bson.Raw{}
 	var order []pitr.Key
-	for _, state := range []recorded{i.base, i.justBefore, i.end} {
-		for _, document := range state.documents[devices] {
+	for _, state := range []recording.State{i.base, i.justBefore, i.end} {
+		for _, document := range state.Documents[devices] {
 			key, err := pitr.KeyOf(document)
 			if err != nil {
 				t.Fatal(err)
@@ -195,7 +195,7 @@ func TestCorpusTraces(t *testing.T) {
 		if n%211 != 0 {
 			continue
 		}
-		versions, err := i.history.Trace(context.Background(), devices, key, i.end.at)
+		versions, err := i.history.Trace(context.Background(), devices, key, i.end.At)
 		if err != nil {
 			t.Fatal(err)
 		}

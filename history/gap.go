@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 )
 
 // GapOptions choose what a gap is looked at for. The zero value is everything.
@@ -29,7 +30,7 @@ type Gap struct {
 	// T and E are the catalogs of the scope at both ends.
 	T, E []pitr.Collection
 	// Tally tells what the fold met: signs of a missing entry or a wrong base.
-	Tally Tally
+	Tally fold.Tally
 
 	catalogs  catalogs
 	documents map[pitr.UUID]map[string]*touched
@@ -96,7 +97,7 @@ func (g *Gap) fold(ctx context.Context, h *History, noted *collector) (t, e []pi
 	for uuid, documents := range g.documents {
 		for key, each := range documents {
 			if each.t, _ = f.state.Document(uuid, key); each.t != nil {
-				f.state.bytes += int64(len(each.t))
+				f.state.Reserve(int64(len(each.t)))
 			}
 		}
 	}

@@ -26,11 +26,11 @@ type sides struct{ t, e bson.Raw }
 
 // expect compares two recorded states by the rules of a change set: a collection keeps its identity under other names, and
 // one that was made under the name of a dropped one takes its place.
-func expect(t *testing.T, was, is recorded) map[place]map[string]sides {
+func expect(t *testing.T, was, is recording.State) map[place]map[string]sides {
 	t.Helper()
-	byUUID := func(state recorded) map[pitr.UUID]pitr.Namespace {
+	byUUID := func(state recording.State) map[pitr.UUID]pitr.Namespace {
 		names := map[pitr.UUID]pitr.Namespace{}
-		for _, c := range state.collections {
+		for _, c := range state.Collections {
 			if !c.UUID.IsZero() && !c.NS.IsSystem() {
 				names[c.UUID] = c.NS
 			}
@@ -67,21 +67,21 @@ func expect(t *testing.T, was, is recorded) map[place]map[string]sides {
 				}
 			}
 		}
-		put(at, was.documents[ns], func(s *sides, document bson.Raw) { s.t = document })
+		put(at, was.Documents[ns], func(s *sides, document bson.Raw) { s.t = document })
 	}
 	for uuid, ns := range isNames {
 		at := place{ns: ns, uuid: uuid}
 		if older, ok := wasNames[uuid]; ok {
 			at.ns = older
 		}
-		put(at, is.documents[ns], func(s *sides, document bson.Raw) { s.e = document })
+		put(at, is.Documents[ns], func(s *sides, document bson.Raw) { s.e = document })
 	}
 	return want
 }
 
 // compareGap holds the changes of a gap against two recorded states: each difference is told, with both documents byte for
 // byte, and nothing is told that is not so.
-func compareGap(t *testing.T, where string, gap *history.Gap, was, is recorded) map[pitr.Class]int {
+func compareGap(t *testing.T, where string, gap *history.Gap, was, is recording.State) map[pitr.Class]int {
 	t.Helper()
 	want := expect(t, was, is)
 	classes := map[pitr.Class]int{}
@@ -131,16 +131,16 @@ func compareGap(t *testing.T, where string, gap *history.Gap, was, is recorded) 
 func TestCorpusGaps(t *testing.T) {
 	for _, folder := range recording.Files(t, "history/*") {
 		files := recording.Files(t, "history/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		var states []recorded
+		var states []recording.State
 		for _, file := range files {
-			states = append(states, readState(t, file))
+			states = append(states, recording.ReadState(t, file))
 		}
-		window := pitr.Window{After: states[0].at, Through: states[0].at}
+		window := pitr.Window{After: states[0].At, Through: states[0].At}
 		h := history.New(baseOf(states[0], window), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
 		classes := map[pitr.Class]int{}
 		for _, pair := range [][2]int{{0, 1}, {0, 24}, {3, 4}, {5, 12}, {11, 13}, {17, 24}, {9, 9}} {
 			was, is := states[pair[0]], states[pair[1]]
-			gap, err := h.Gap(context.Background(), pitr.Window{After: was.at, Through: is.at}, history.GapOptions{})
+			gap, err := h.Gap(context.Background(), pitr.Window{After: was.At, Through: is.At}, history.GapOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,11 +157,11 @@ func TestCorpusGaps(t *testing.T) {
 }
 
 // compareSteps undoes the steps of a gap on the catalog at E and expects that of T.
-func compareSteps(t *testing.T, where string, gap *history.Gap, was, is recorded) {
+func compareSteps(t *testing.T, where string, gap *history.Gap, was, is recording.State) {
 	t.Helper()
-	byName := func(state recorded) map[pitr.Namespace]pitr.Collection {
+	byName := func(state recording.State) map[pitr.Namespace]pitr.Collection {
 		list := map[pitr.Namespace]pitr.Collection{}
-		for _, c := range state.collections {
+		for _, c := range state.Collections {
 			if !c.NS.IsSystem() {
 				list[c.NS] = c
 			}
@@ -205,10 +205,10 @@ func compareSteps(t *testing.T, where string, gap *history.Gap, was, is recorded
 func TestCorpusIncidentGap(t *testing.T) {
 	folder := recording.Files(t, "incident/*")[0]
 	files := recording.Files(t, "incident/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-	base, was, is := readState(t, files[0]), readState(t, files[2]), readState(t, files[3])
-	memory := baseOf(base, pitr.Window{After: base.at, Through: base.at})
+	base, was, is := recording.ReadState(t, files[0]), recording.ReadState(t, files[2]), recording.ReadState(t, files[3])
+	memory := baseOf(base, pitr.Window{After: base.At, Through: base.At})
 	h := history.New(memory, entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
-	gap, err := h.Gap(context.Background(), pitr.Window{After: was.at, Through: is.at}, history.GapOptions{})
+	gap, err := h.Gap(context.Background(), pitr.Window{After: was.At, Through: is.At}, history.GapOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

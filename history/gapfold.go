@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"pitr"
+	"pitr/history/fold"
 )
 
 // gapFold folds touched documents, and nothing else, from the base through a gap.
 type gapFold struct {
-	state     *State
+	state     *fold.State
 	run       *run
 	documents map[pitr.UUID]map[string]*touched
 	// inGap says that the beginning of the gap has been passed. What was born in the gap is not followed before it: earlier
@@ -20,14 +21,14 @@ type gapFold struct {
 func (h *History) beginGap(ctx context.Context, noted *collector, from pitr.Timestamp) (*gapFold, error) {
 	f := &gapFold{documents: noted.documents}
 	var err error
-	f.state, err = h.newState(StateOptions{MaxBytes: h.options.MaxBytes, Keep: func(uuid pitr.UUID, key string) bool {
+	f.state, err = h.newState(fold.Options{MaxBytes: h.options.MaxBytes, Keep: func(uuid pitr.UUID, key string) bool {
 		each := f.documents[uuid][key]
 		return each != nil && (f.inGap || !each.born)
 	}})
 	if err != nil {
 		return nil, err
 	}
-	f.state.bytes = noted.bytes
+	f.state.Reserve(noted.bytes)
 	needs := keySet{}
 	for uuid, documents := range f.documents {
 		for _, each := range documents {

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
@@ -164,9 +165,9 @@ func (h *History) serves(at pitr.Timestamp) error {
 }
 
 // newState makes a state with the base's catalog and none of its documents.
-func (h *History) newState(options StateOptions) (*State, error) {
-	options.Scope, options.Exact, options.Partial = h.base.Scope(), h.base.Window().Through, Touched
-	state := NewState(options)
+func (h *History) newState(options fold.Options) (*fold.State, error) {
+	options.Scope, options.Exact, options.Partial = h.base.Scope(), h.base.Window().Through, fold.Touched
+	state := fold.New(options)
 	for _, listed := range h.base.Collections() {
 		if err := state.AddCollection(listed); err != nil {
 			return nil, err
@@ -199,7 +200,7 @@ func (k keySet) add(uuid pitr.UUID, key pitr.Key) {
 }
 
 // load puts what the base has of the documents into a state, and notes which it does not have.
-func (h *History) load(ctx context.Context, state *State, wanted keySet) error {
+func (h *History) load(ctx context.Context, state *fold.State, wanted keySet) error {
 	collections := h.baseCollections()
 	for uuid, keys := range wanted {
 		c, ok := collections[uuid]

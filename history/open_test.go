@@ -21,7 +21,7 @@ import (
 
 // replayed is a cluster that plays a recording: its documents stand still at the first state, its oplog goes on.
 type replayed struct {
-	state   recorded
+	state   recording.State
 	entries []bson.Raw
 	clock   pitr.OpTime
 }
@@ -32,7 +32,7 @@ func (r *replayed) Server() pitr.Server {
 
 func (r *replayed) Listing(_ context.Context, scope pitr.Scope) ([]pitr.Collection, error) {
 	var listed []pitr.Collection
-	for _, c := range r.state.collections {
+	for _, c := range r.state.Collections {
 		if scope.Contains(c.NS.KnownAs()) {
 			listed = append(listed, c)
 		}
@@ -47,7 +47,7 @@ func (r *replayed) Estimate(context.Context, pitr.Namespace) (pitr.Amount, error
 func (r *replayed) Scan(_ context.Context, wanted pitr.Range) iter.Seq2[pitr.Batch, error] {
 	return func(yield func(pitr.Batch, error) bool) {
 		array := bson.A{}
-		for _, document := range r.state.documents[wanted.Collection.NS] {
+		for _, document := range r.state.Documents[wanted.Collection.NS] {
 			array = append(array, document)
 		}
 		_, content, err := bson.MarshalValue(array)
@@ -93,9 +93,9 @@ func opTime(raw bson.Raw) pitr.OpTime {
 func TestCorpusOpen(t *testing.T) {
 	folder := recording.Files(t, "history/*")[0]
 	files := recording.Files(t, "history/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-	source := &replayed{state: readState(t, files[0])}
+	source := &replayed{state: recording.ReadState(t, files[0])}
 	noop, err := bson.Marshal(bson.D{{Key: "op", Value: "n"}, {Key: "ns", Value: ""}, {Key: "o", Value: bson.D{}},
-		{Key: "ts", Value: source.state.at.BSON()}, {Key: "t", Value: int64(1)}, {Key: "v", Value: int64(2)}})
+		{Key: "ts", Value: source.state.At.BSON()}, {Key: "t", Value: int64(1)}, {Key: "v", Value: int64(2)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,28 +115,28 @@ func TestCorpusOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, number := range []int{0, 7, 24} {
-		want := readState(t, files[number])
-		h, err := history.Open(t.Context(), repository, history.Start{At: want.at}, history.Options{})
+		want := recording.ReadState(t, files[number])
+		h, err := history.Open(t.Context(), repository, history.Start{At: want.At}, history.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		view, err := h.View(t.Context(), want.at, pitr.Scope{})
+		view, err := h.View(t.Context(), want.At, pitr.Scope{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		compareView(t, fmt.Sprintf("%s at %s", files[number], want.at), view, want)
+		compareView(t, fmt.Sprintf("%s at %s", files[number], want.At), view, want)
 	}
-	was, is := readState(t, files[5]), readState(t, files[12])
-	h, err := history.Open(t.Context(), repository, history.Start{At: was.at}, history.Options{})
+	was, is := recording.ReadState(t, files[5]), recording.ReadState(t, files[12])
+	h, err := history.Open(t.Context(), repository, history.Start{At: was.At}, history.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	gap, err := h.Gap(t.Context(), pitr.Window{After: was.at, Through: is.at}, history.GapOptions{})
+	gap, err := h.Gap(t.Context(), pitr.Window{After: was.At, Through: is.At}, history.GapOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	compareGap(t, folder, gap, was, is)
-	catalogThen, err := h.Catalog(t.Context(), was.at, pitr.Scope{})
+	catalogThen, err := h.Catalog(t.Context(), was.At, pitr.Scope{})
 	if err != nil || len(catalogThen) != len(gap.T) {
 		t.Errorf("the catalog has %d collections, %v; want %d", len(catalogThen), err, len(gap.T))
 	}

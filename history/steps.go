@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 )
 
 // catalogs are the catalogs at both ends of a gap.
@@ -125,7 +126,7 @@ func (c catalogs) changed(t, e pitr.Collection) []pitr.CatalogStep {
 		switch {
 		case is == nil:
 			tell(pitr.StepIndexDropped, was, nil)
-		case !SameIndex(was, is):
+		case !fold.SameIndex(was, is):
 			tell(pitr.StepIndexChanged, was, is)
 		}
 	}

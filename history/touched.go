@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
@@ -160,7 +161,7 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 		documents[key.Equal()] = each
 		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
 		if c.bytes > c.limit {
-			return limitError(c.limit)
+			return fold.LimitError(c.limit)
 		}
 	}
 	each.last, each.gone = group.OpTime, o.Kind == oplog.KindDelete

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
@@ -39,9 +40,9 @@ func (h *History) Trace(ctx context.Context, ns pitr.Namespace, key pitr.Key, th
 		return nil, err
 	}
 	t := tracer{ns: ns, key: key}
-	state, err := h.newState(StateOptions{
+	state, err := h.newState(fold.Options{
 		Keep:  func(_ pitr.UUID, each string) bool { return each == key.Equal() },
-		Watch: func(touch Touch) { t.met = t.met || touch.Key.Equal() == key.Equal() },
+		Watch: func(touch fold.Touch) { t.met = t.met || touch.Key.Equal() == key.Equal() },
 	})
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (h *History) Trace(ctx context.Context, ns pitr.Namespace, key pitr.Key, th
 type tracer struct {
 	ns       pitr.Namespace
 	key      pitr.Key
-	state    *State
+	state    *fold.State
 	versions []Version
 	// met says that the operation at hand is about a document with this key.
 	met bool
@@ -78,11 +79,12 @@ type tracer struct {
 
 // present gives the document under the name, and its collection's identity.
 func (t *tracer) present() (bson.Raw, pitr.UUID) {
-	c := t.state.named(t.ns)
-	if c == nil {
+	c, ok := t.state.Named(t.ns)
+	if !ok {
 		return nil, pitr.UUID{}
 	}
-	return c.documents[t.key.Equal()], c.uuid
+	document, _ := t.state.Document(c.UUID, t.key.Equal())
+	return document, c.UUID
 }
 
 func (t *tracer) note(v Version) {

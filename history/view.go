@@ -3,12 +3,12 @@ package history
 import (
 	"context"
 	"iter"
-	"maps"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
@@ -20,7 +20,7 @@ type View struct {
 	collections []pitr.Collection
 	// based are the collections whose untouched documents lie in the base.
 	based map[pitr.UUID]pitr.Collection
-	state *State
+	state *fold.State
 	open  []oplog.Chain
 }
 
@@ -60,7 +60,7 @@ func (h *History) Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Sco
 	if err := h.serves(at); err != nil {
 		return nil, err
 	}
-	state, err := h.newState(StateOptions{Keep: func(pitr.UUID, string) bool { return false }})
+	state, err := h.newState(fold.Options{Keep: func(pitr.UUID, string) bool { return false }})
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (h *History) Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Sco
 }
 
 // within lists the collections of a state that a scope chooses.
-func within(state *State, scope pitr.Scope) ([]pitr.Collection, error) {
+func within(state *fold.State, scope pitr.Scope) ([]pitr.Collection, error) {
 	all, err := state.Collections()
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func within(state *State, scope pitr.Scope) ([]pitr.Collection, error) {
 
 // survey is what a first reading tells: the catalog, and which documents of the base the entries build on.
 type survey struct {
-	state *State
+	state *fold.State
 	needs keySet
 }
 
@@ -92,9 +92,9 @@ func (h *History) survey(ctx context.Context, at pitr.Timestamp) (survey, error)
 	based := h.baseCollections()
 	bytes, tooMuch := int64(0), error(nil)
 	settled := map[pitr.UUID]map[string]bool{}
-	state, err := h.newState(StateOptions{
+	state, err := h.newState(fold.Options{
 		Keep: func(pitr.UUID, string) bool { return false },
-		Watch: func(touch Touch) {
+		Watch: func(touch fold.Touch) {
 			if _, isBased := based[touch.UUID]; !isBased {
 				return
 			}
@@ -107,13 +107,13 @@ func (h *History) survey(ctx context.Context, at pitr.Timestamp) (survey, error)
 				return
 			}
 			known[touch.Key.Equal()] = true
-			bytes += int64(len(touch.Key.Equal()) + overhead)
+			bytes += int64(len(touch.Key.Equal()) + fold.Overhead)
 			if !saysEverything(touch.Op) {
 				result.needs.add(touch.UUID, touch.Key.Clone())
-				bytes += int64(2*len(touch.Key.Equal()) + 2*overhead)
+				bytes += int64(2*len(touch.Key.Equal()) + 2*fold.Overhead)
 			}
 			if bytes > h.options.MaxBytes {
-				tooMuch = limitError(h.options.MaxBytes)
+				tooMuch = fold.LimitError(h.options.MaxBytes)
 			}
 		},
 	})
@@ -146,8 +146,8 @@ type foldOptions struct {
 }
 
 // fold makes the state at a moment.
-func (h *History) fold(ctx context.Context, at pitr.Timestamp, o foldOptions) (*State, []oplog.Chain, error) {
-	state, err := h.newState(StateOptions{Keep: o.keep, MaxBytes: h.options.MaxBytes})
+func (h *History) fold(ctx context.Context, at pitr.Timestamp, o foldOptions) (*fold.State, []oplog.Chain, error) {
+	state, err := h.newState(fold.Options{Keep: o.keep, MaxBytes: h.options.MaxBytes})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -182,7 +182,7 @@ func (v *View) Collection(ns pitr.Namespace) (pitr.Collection, bool) {
 func (v *View) Open() []oplog.Chain { return v.open }
 
 // Tally tells what the fold met: signs of a missing entry or a wrong base.
-func (v *View) Tally() Tally { return v.state.Tally() }
+func (v *View) Tally() fold.Tally { return v.state.Tally() }
 
 // Documents yields the documents of one of the view's collections: untouched ones in the order of the base, then touched
 // ones in the order of their keys. A document is good until the next is asked for, and must not be changed.
@@ -192,47 +192,47 @@ func (v *View) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.
 			yield(nil, err)
 			return
 		}
-		folded := v.folded(c.UUID)
-		if based, ok := v.based[c.UUID]; ok {
-			for document, err := range v.history.base.Scan(ctx, based) {
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				if touched, err := isIn(folded, document); touched && err == nil {
-					continue
-				} else if !yield(document, err) || err != nil {
-					return
-				}
+		if based, ok := v.based[c.UUID]; ok && !v.untouched(ctx, based, yield) {
+			return
+		}
+		var keys []string
+		for key, document := range v.state.Documents(c.UUID) {
+			if document != nil {
+				keys = append(keys, key)
 			}
 		}
-		for _, key := range slices.Sorted(maps.Keys(folded)) {
-			if document := folded[key]; document != nil && !yield(document, nil) {
+		slices.Sort(keys)
+		for _, key := range keys {
+			if document, _ := v.state.Document(c.UUID, key); !yield(document, nil) {
 				return
 			}
 		}
 	}
 }
 
-// isIn reports whether a document's key is among those that were folded.
-func isIn(folded map[string]bson.Raw, document bson.Raw) (bool, error) {
-	if len(folded) == 0 {
-		return false, nil
+// untouched yields what the base has of a collection and no entry touched; false when no more is wanted.
+func (v *View) untouched(ctx context.Context, based pitr.Collection, yield func(bson.Raw, error) bool) bool {
+	anyTouched := v.state.Held(based.UUID) > 0
+	for document, err := range v.history.base.Scan(ctx, based) {
+		if err != nil {
+			yield(nil, err)
+			return false
+		}
+		if anyTouched {
+			key, err := pitr.KeyOf(document)
+			if err != nil {
+				yield(nil, pitr.Corruptf("", "a document of the snapshot: %w", err))
+				return false
+			}
+			if _, touched := v.state.Document(based.UUID, key.Equal()); touched {
+				continue
+			}
+		}
+		if !yield(document, nil) {
+			return false
+		}
 	}
-	key, err := pitr.KeyOf(document)
-	if err != nil {
-		return false, pitr.Corruptf("", "a document of the snapshot: %w", err)
-	}
-	_, touched := folded[key.Equal()]
-	return touched, nil
-}
-
-// folded gives the documents of a collection that entries touched; nil ones are absent.
-func (v *View) folded(uuid pitr.UUID) map[string]bson.Raw {
-	if c := v.state.collections[uuid]; c != nil && !uuid.IsZero() {
-		return c.documents
-	}
-	return nil
+	return true
 }
 
 // Lookup yields the documents of one of the view's collections that bear one of the keys, in no order; keys without a
@@ -243,10 +243,9 @@ func (v *View) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) i
 			yield(nil, err)
 			return
 		}
-		folded := v.folded(c.UUID)
 		var untouched []pitr.Key
 		for _, key := range keys {
-			document, touched := folded[key.Equal()]
+			document, touched := v.state.Document(c.UUID, key.Equal())
 			if !touched {
 				untouched = append(untouched, key)
 			} else if document != nil && !yield(document, nil) {

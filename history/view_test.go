@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -66,12 +67,12 @@ func (b *memoryBase) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.
 }
 
 // baseOf makes a snapshot of a recorded state.
-func baseOf(state recorded, window pitr.Window) *memoryBase {
+func baseOf(state recording.State, window pitr.Window) *memoryBase {
 	b := &memoryBase{window: window, documents: map[pitr.UUID][]bson.Raw{}}
-	for _, c := range state.collections {
+	for _, c := range state.Collections {
 		if !c.NS.IsSystem() {
 			b.collections = append(b.collections, c)
-			b.documents[c.UUID] = append(b.documents[c.UUID], state.documents[c.NS]...)
+			b.documents[c.UUID] = append(b.documents[c.UUID], state.Documents[c.NS]...)
 		}
 	}
 	return b
@@ -111,10 +112,10 @@ func entriesIn(raws []bson.Raw) history.Entries {
 }
 
 // compareView holds a view against a recorded state.
-func compareView(t *testing.T, where string, view *history.View, want recorded) {
+func compareView(t *testing.T, where string, view *history.View, want recording.State) {
 	t.Helper()
 	wanted := map[pitr.Namespace]pitr.Collection{}
-	for _, c := range want.collections {
+	for _, c := range want.Collections {
 		if !c.NS.IsSystem() {
 			wanted[c.NS] = c
 		}
@@ -127,7 +128,7 @@ func compareView(t *testing.T, where string, view *history.View, want recorded) 
 		if c.UUID != listed.UUID || c.Type != listed.Type || !bytes.Equal(c.Options, listed.Options) || texts(c.Indexes) != texts(listed.Indexes) {
 			t.Errorf("%s: %+v\nwant %+v", where, c, listed)
 		}
-		compareViewDocuments(t, where+": "+c.NS.String(), view, c, want.documents[c.NS])
+		compareViewDocuments(t, where+": "+c.NS.String(), view, c, want.Documents[c.NS])
 	}
 }
 
@@ -166,18 +167,18 @@ func compareViewDocuments(t *testing.T, where string, view *history.View, c pitr
 func TestCorpusViews(t *testing.T) {
 	for _, folder := range recording.Files(t, "history/*") {
 		files := recording.Files(t, "history/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		base := readState(t, files[0])
-		h := history.New(baseOf(base, pitr.Window{After: base.at, Through: base.at}), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
+		base := recording.ReadState(t, files[0])
+		h := history.New(baseOf(base, pitr.Window{After: base.At, Through: base.At}), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
 		for i, file := range files {
 			if i%4 != 0 {
 				continue
 			}
-			want := readState(t, file)
-			view, err := h.View(context.Background(), want.at, pitr.Scope{})
+			want := recording.ReadState(t, file)
+			view, err := h.View(context.Background(), want.At, pitr.Scope{})
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
-			compareView(t, fmt.Sprintf("%s at %s", file, want.at), view, want)
+			compareView(t, fmt.Sprintf("%s at %s", file, want.At), view, want)
 			if t.Failed() {
 				return
 			}
@@ -188,15 +189,15 @@ func TestCorpusViews(t *testing.T) {
 // TestCorpusViewOfAScan: a view on a base that is exact only through the oplog.
 func TestCorpusViewOfAScan(t *testing.T) {
 	folder := recording.Files(t, "concurrent/*")[0]
-	read := readScan(t, filepath.Join(folder, "scan.jsonl.zst"))
+	read := recording.ReadScan(t, filepath.Join(folder, "scan.jsonl.zst"))
 	files := recording.Files(t, "concurrent/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-	read.collections = readState(t, files[0]).collections
-	window := pitr.Window{After: read.from, Through: read.through}
-	h := history.New(baseOf(read.recorded, window), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
+	read.Collections = recording.ReadState(t, files[0]).Collections
+	window := pitr.Window{After: read.From, Through: read.Through}
+	h := history.New(baseOf(read.State, window), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
 	for _, file := range files {
-		want := readState(t, file)
-		view, err := h.View(context.Background(), want.at, pitr.Scope{})
-		if want.at < read.through {
+		want := recording.ReadState(t, file)
+		view, err := h.View(context.Background(), want.At, pitr.Scope{})
+		if want.At < read.Through {
 			if pitr.KindOf(err) != pitr.KindHole {
 				t.Errorf("a moment before the base is exact: %v", err)
 			}
@@ -205,6 +206,14 @@ func TestCorpusViewOfAScan(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		compareView(t, fmt.Sprintf("%s at %s", file, want.at), view, want)
+		compareView(t, fmt.Sprintf("%s at %s", file, want.At), view, want)
 	}
+}
+
+func texts(documents []bson.Raw) string {
+	var list []string
+	for _, document := range documents {
+		list = append(list, document.String())
+	}
+	return strings.Join(list, "\n")
 }

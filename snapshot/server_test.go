@@ -22,7 +22,7 @@ import (
 	"pitr/catalog"
 	"pitr/cluster"
 	"pitr/format"
-	"pitr/history"
+	"pitr/history/fold"
 	"pitr/internal/replsim"
 	"pitr/oplog"
 	"pitr/snapshot"
@@ -301,16 +301,16 @@ func (l *live) folded(manifest format.Manifest, at pitr.Timestamp) state {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	fold := history.NewState(history.StateOptions{Exact: manifest.At})
+	folded := fold.New(fold.Options{Exact: manifest.At})
 	for _, c := range reader.Collections() {
-		if err := fold.AddCollection(c.Collection); err != nil {
+		if err := folded.AddCollection(c.Collection); err != nil {
 			l.t.Fatal(err)
 		}
 		for document, err := range reader.Scan(ctx, c) {
 			if err != nil {
 				l.t.Fatal(err)
 			}
-			if err := fold.Put(c.UUID, slices.Clone(document.Raw)); err != nil {
+			if err := folded.Put(c.UUID, slices.Clone(document.Raw)); err != nil {
 				l.t.Fatal(err)
 			}
 		}
@@ -326,20 +326,20 @@ func (l *live) folded(manifest format.Manifest, at pitr.Timestamp) state {
 			l.t.Fatal(err)
 		}
 		if ok && group.At > manifest.From {
-			if err := fold.Apply(group); err != nil {
+			if err := folded.Apply(group); err != nil {
 				l.t.Fatal(err)
 			}
 		}
 	}
-	if tally := fold.Tally(); tally.Overwritten+tally.Missed+tally.Placeholders != 0 {
+	if tally := folded.Tally(); tally.Overwritten+tally.Missed+tally.Placeholders != 0 {
 		l.t.Errorf("the fold behind E met %+v", tally)
 	}
-	collections, err := fold.Collections()
+	collections, err := folded.Collections()
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	return stateOf(l.t, collections, func(c pitr.Collection) (documents []bson.Raw) {
-		for _, document := range fold.Documents(c.UUID) {
+		for _, document := range folded.Documents(c.UUID) {
 			if document != nil {
 				documents = append(documents, document)
 			}

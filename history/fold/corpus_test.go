@@ -1,4 +1,4 @@
-package history_test
+package fold_test
 
 import (
 	"bytes"
@@ -11,65 +11,16 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
-	"pitr/history"
+	"pitr/history/fold"
 	"pitr/internal/recording"
 	"pitr/oplog"
 )
 
-// recorded is one state of a recording: what a real server showed at a moment.
-type recorded struct {
-	at          pitr.Timestamp
-	collections []pitr.Collection
-	documents   map[pitr.Namespace][]bson.Raw
-}
-
-func readState(t testing.TB, file string) recorded {
-	t.Helper()
-	state := recorded{documents: map[pitr.Namespace][]bson.Raw{}}
-	for line := range recording.Lines(t, file) {
-		switch {
-		case line.Has("at"):
-			state.at = line.Timestamp(t, "at")
-		case line.Has("collection"):
-			state.collections = append(state.collections, readCollection(t, line))
-		case line.Has("document") && line.Has("ns"):
-			ns, err := pitr.ParseNamespace(line.Text(t, "ns"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			state.documents[ns] = append(state.documents[ns], line.Document(t, "document"))
-		}
-	}
-	return state
-}
-
-// readCollection reads a line of listCollections with the reply of listIndexes.
-func readCollection(t testing.TB, line recording.Line) pitr.Collection {
-	t.Helper()
-	listed := line.Document(t, "collection")
-	collection := pitr.Collection{
-		NS:      pitr.Namespace{DB: line.Text(t, "db"), Collection: listed.Lookup("name").StringValue()},
-		Type:    pitr.CollectionType(listed.Lookup("type").StringValue()),
-		Options: listed.Lookup("options").Document(),
-	}
-	if id := listed.Lookup("info", "uuid"); id.Type != 0 {
-		uuid, err := pitr.UUIDOf(id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		collection.UUID = uuid
-	}
-	if line.Has("indexes") && string(line["indexes"]) != "null" {
-		collection.Indexes = line.Documents(t, "indexes")
-	}
-	return collection
-}
-
 // fill puts a recorded state into a fold as its base.
-func fill(t testing.TB, state *history.State, base recorded) {
+func fill(t testing.TB, state *fold.State, base recording.State) {
 	t.Helper()
 	uuids := map[pitr.Namespace]pitr.UUID{}
-	for _, collection := range base.collections {
+	for _, collection := range base.Collections {
 		uuids[collection.NS] = collection.UUID
 		if collection.NS.IsSystem() {
 			continue
@@ -78,7 +29,7 @@ func fill(t testing.TB, state *history.State, base recorded) {
 			t.Fatal(err)
 		}
 	}
-	for ns, documents := range base.documents {
+	for ns, documents := range base.Documents {
 		if ns.IsSystem() {
 			continue
 		}
@@ -115,7 +66,7 @@ func groups(t testing.TB, file string, after pitr.Timestamp) (list []oplog.Commi
 }
 
 // apply folds the groups through a moment and gives the rest.
-func apply(t testing.TB, state *history.State, list []oplog.Committed, through pitr.Timestamp) []oplog.Committed {
+func apply(t testing.TB, state *fold.State, list []oplog.Committed, through pitr.Timestamp) []oplog.Committed {
 	t.Helper()
 	for len(list) > 0 && list[0].At <= through {
 		if err := state.Apply(list[0]); err != nil {
@@ -127,7 +78,7 @@ func apply(t testing.TB, state *history.State, list []oplog.Committed, through p
 }
 
 // compare holds a folded state against a recorded one: names, UUIDs, options, indexes and documents, byte for byte.
-func compare(t *testing.T, where string, state *history.State, want recorded) {
+func compare(t *testing.T, where string, state *fold.State, want recording.State) {
 	t.Helper()
 	collections, err := state.Collections()
 	if err != nil {
@@ -138,7 +89,7 @@ func compare(t *testing.T, where string, state *history.State, want recorded) {
 		got[collection.NS] = collection
 	}
 	seen := 0
-	for _, listed := range want.collections {
+	for _, listed := range want.Collections {
 		if listed.NS.IsSystem() {
 			continue
 		}
@@ -156,7 +107,7 @@ func compare(t *testing.T, where string, state *history.State, want recorded) {
 		if folded, listed := texts(folded.Indexes), texts(listed.Indexes); folded != listed {
 			t.Errorf("%s: %s has the indexes\n%s\nwant\n%s", where, wantNS, folded, listed)
 		}
-		compareDocuments(t, where+": "+listed.NS.String(), state, listed.UUID, want.documents[listed.NS])
+		compareDocuments(t, where+": "+listed.NS.String(), state, listed.UUID, want.Documents[listed.NS])
 	}
 	if seen != len(got) {
 		t.Errorf("%s: %d collections, want %d", where, len(got), seen)
@@ -171,7 +122,7 @@ func texts(documents []bson.Raw) string {
 	return strings.Join(list, "\n")
 }
 
-func compareDocuments(t *testing.T, where string, state *history.State, uuid pitr.UUID, want []bson.Raw) {
+func compareDocuments(t *testing.T, where string, state *fold.State, uuid pitr.UUID, want []bson.Raw) {
 	t.Helper()
 	wanted := map[string]bson.Raw{}
 	for _, document := range want {
@@ -201,14 +152,14 @@ func compareDocuments(t *testing.T, where string, state *history.State, uuid pit
 func TestCorpusHistory(t *testing.T) {
 	for _, folder := range recording.Files(t, "history/*") {
 		files := recording.Files(t, "history/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		base := readState(t, files[0])
-		state := history.NewState(history.StateOptions{Exact: base.at})
+		base := recording.ReadState(t, files[0])
+		state := fold.New(fold.Options{Exact: base.At})
 		fill(t, state, base)
-		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), base.at)
+		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), base.At)
 		for _, file := range files[1:] {
-			want := readState(t, file)
-			list = apply(t, state, list, want.at)
-			compare(t, fmt.Sprintf("%s at %s", file, want.at), state, want)
+			want := recording.ReadState(t, file)
+			list = apply(t, state, list, want.At)
+			compare(t, fmt.Sprintf("%s at %s", file, want.At), state, want)
 			if t.Failed() {
 				return
 			}
@@ -225,22 +176,22 @@ func TestCorpusHistory(t *testing.T) {
 // begin on it gives every exact state at or after its end.
 func TestCorpusConcurrent(t *testing.T) {
 	for _, folder := range recording.Files(t, "concurrent/*") {
-		scan := readScan(t, filepath.Join(folder, "scan.jsonl.zst"))
+		scan := recording.ReadScan(t, filepath.Join(folder, "scan.jsonl.zst"))
 		files := recording.Files(t, "concurrent/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		scan.collections = readState(t, files[0]).collections
-		state := history.NewState(history.StateOptions{Exact: scan.through})
-		fill(t, state, scan.recorded)
-		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), scan.from)
-		list = apply(t, state, list, scan.through)
+		scan.Collections = recording.ReadState(t, files[0]).Collections
+		state := fold.New(fold.Options{Exact: scan.Through})
+		fill(t, state, scan.State)
+		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), scan.From)
+		list = apply(t, state, list, scan.Through)
 		compared := 0
 		for _, file := range files {
-			want := readState(t, file)
-			if want.at < scan.through {
+			want := recording.ReadState(t, file)
+			if want.At < scan.Through {
 				continue
 			}
 			compared++
-			list = apply(t, state, list, want.at)
-			compare(t, fmt.Sprintf("%s at %s", file, want.at), state, want)
+			list = apply(t, state, list, want.At)
+			compare(t, fmt.Sprintf("%s at %s", file, want.At), state, want)
 			if t.Failed() {
 				return
 			}
@@ -255,20 +206,20 @@ func TestCorpusConcurrent(t *testing.T) {
 // the oplog from its begin on, the documents and the catalog at the end.
 func TestCorpusScanUnderDDL(t *testing.T) {
 	for _, folder := range recording.Files(t, "ddlscan/*") {
-		scan := readScan(t, filepath.Join(folder, "scan.jsonl.zst"))
-		want := readState(t, filepath.Join(folder, "state-00.jsonl.zst"))
-		state := history.NewState(history.StateOptions{Exact: scan.through})
-		fill(t, state, scan.recorded)
-		for _, each := range scan.byUUID {
-			if err := state.Put(each.uuid, each.document); err != nil {
+		scan := recording.ReadScan(t, filepath.Join(folder, "scan.jsonl.zst"))
+		want := recording.ReadState(t, filepath.Join(folder, "state-00.jsonl.zst"))
+		state := fold.New(fold.Options{Exact: scan.Through})
+		fill(t, state, scan.State)
+		for _, each := range scan.ByUUID {
+			if err := state.Put(each.UUID, each.Document); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if want.at < scan.through {
-			t.Fatalf("%s: the state at %s is before the end of the scan at %s", folder, want.at, scan.through)
+		if want.At < scan.Through {
+			t.Fatalf("%s: the state at %s is before the end of the scan at %s", folder, want.At, scan.Through)
 		}
-		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), scan.from)
-		apply(t, state, list, want.at)
+		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), scan.From)
+		apply(t, state, list, want.At)
 		compare(t, folder, state, want)
 		t.Logf("%s: %+v", folder, state.Tally())
 	}
@@ -279,52 +230,17 @@ func TestCorpusScanUnderDDL(t *testing.T) {
 func TestCorpusIncident(t *testing.T) {
 	for _, folder := range recording.Files(t, "incident/*") {
 		files := recording.Files(t, "incident/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		base := readState(t, files[0])
-		state := history.NewState(history.StateOptions{Exact: base.at})
+		base := recording.ReadState(t, files[0])
+		state := fold.New(fold.Options{Exact: base.At})
 		fill(t, state, base)
-		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), base.at)
+		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), base.At)
 		for _, file := range files[1:] {
-			want := readState(t, file)
-			list = apply(t, state, list, want.at)
-			compare(t, fmt.Sprintf("%s at %s", file, want.at), state, want)
+			want := recording.ReadState(t, file)
+			list = apply(t, state, list, want.At)
+			compare(t, fmt.Sprintf("%s at %s", file, want.At), state, want)
 		}
 		if tally := state.Tally(); tally.Overwritten+tally.Missed+tally.Placeholders != 0 || tally.Groups == 0 {
 			t.Errorf("%s: %+v", folder, tally)
 		}
 	}
-}
-
-// scan is a recorded reading of a database that was written to meanwhile.
-type scan struct {
-	recorded
-	from, through pitr.Timestamp
-	byUUID        []scanned
-}
-
-type scanned struct {
-	uuid     pitr.UUID
-	document bson.Raw
-}
-
-func readScan(t *testing.T, file string) scan {
-	t.Helper()
-	read := scan{recorded: readState(t, file)}
-	for line := range recording.Lines(t, file) {
-		switch {
-		case line.Has("from"):
-			read.from = line.Timestamp(t, "from")
-		case line.Has("through"):
-			read.through = line.Timestamp(t, "through")
-		case line.Has("uuid") && line.Has("document"):
-			uuid, err := pitr.UUIDOf(line.Document(t, "uuid").Lookup("u"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			read.byUUID = append(read.byUUID, scanned{uuid: uuid, document: line.Document(t, "document")})
-		}
-	}
-	if read.from == 0 || read.through == 0 {
-		t.Fatalf("%s has no begin or end", file)
-	}
-	return read
 }

@@ -1,4 +1,4 @@
-package history_test
+package fold_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
-	"pitr/history"
+	"pitr/history/fold"
 	"pitr/internal/recording"
 	"pitr/oplog"
 )
@@ -17,7 +17,7 @@ import (
 // BenchmarkFoldRecorded decodes, assembles and folds the recorded entries of the incident on its base.
 func BenchmarkFoldRecorded(b *testing.B) {
 	folder := recording.Files(b, "incident/*")[0]
-	base := readState(b, recording.Files(b, "incident/"+filepath.Base(folder)+"/state-0-*.jsonl.zst")[0])
+	base := recording.ReadState(b, recording.Files(b, "incident/"+filepath.Base(folder)+"/state-0-*.jsonl.zst")[0])
 	var entries []bson.Raw
 	for raw := range recording.Documents(b, filepath.Join(folder, "oplog.jsonl.zst")) {
 		entries = append(entries, raw)
@@ -25,15 +25,15 @@ func BenchmarkFoldRecorded(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		state := history.NewState(history.StateOptions{Exact: base.at})
+		state := fold.New(fold.Options{Exact: base.At})
 		fill(b, state, base)
 		b.StartTimer()
-		foldAll(b, state, entries, base.at)
+		foldAll(b, state, entries, base.At)
 	}
 	b.ReportMetric(float64(b.N)*float64(len(entries))/b.Elapsed().Seconds(), "entries/s")
 }
 
-func foldAll(b *testing.B, state *history.State, entries []bson.Raw, after pitr.Timestamp) {
+func foldAll(b *testing.B, state *fold.State, entries []bson.Raw, after pitr.Timestamp) {
 	b.Helper()
 	var assembler oplog.Assembler
 	for _, raw := range entries {
@@ -61,7 +61,7 @@ func BenchmarkFoldMemory(b *testing.B) {
 		runtime.GC()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		state := history.NewState(history.StateOptions{Exact: 1})
+		state := fold.New(fold.Options{Exact: 1})
 		if err := state.AddCollection(pitr.Collection{NS: orders, UUID: first, Type: pitr.TypeCollection}); err != nil {
 			b.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func BenchmarkFoldMemory(b *testing.B) {
 	b.ReportMetric(float64(b.N)*documents*rounds/b.Elapsed().Seconds(), "entries/s")
 }
 
-func foldOne(b *testing.B, state *history.State, assembler *oplog.Assembler, raw bson.Raw) {
+func foldOne(b *testing.B, state *fold.State, assembler *oplog.Assembler, raw bson.Raw) {
 	b.Helper()
 	entry, err := oplog.Decode(raw)
 	if err != nil {

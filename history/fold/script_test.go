@@ -1,4 +1,4 @@
-package history_test
+package fold_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
-	"pitr/history"
+	"pitr/history/fold"
 	"pitr/internal/recording"
 	"pitr/oplog"
 )
@@ -23,7 +23,7 @@ func TestCorpusScripts(t *testing.T) {
 		if testing.Short() && script == "transaction-large" {
 			continue
 		}
-		state := history.NewState(history.StateOptions{})
+		state := fold.New(fold.Options{})
 		var assembler oplog.Assembler
 		for line := range recording.Lines(t, file) {
 			if !line.Has("entries") || string(line["entries"]) == "null" {
@@ -58,7 +58,7 @@ type answer struct {
 	t      *testing.T
 	script string
 	line   recording.Line
-	state  *history.State
+	state  *fold.State
 }
 
 // compare holds the state against the reply, when the reply tells about the state as a whole.

@@ -1,4 +1,12 @@
-package history
+// Package fold brings the operations of an oplog to bear on a database in memory. It is pure: what goes in are documents and
+// committed groups of operations, what comes out are documents and a catalog, byte for byte as the server would show them:
+// options as listCollections gives them, index specs as listIndexes gives them. Natural order is not modelled.
+//
+// A State begins as a snapshot: collections by UUID, documents by key. Commands change names, options and indexes by UUID,
+// so that an entry which the snapshot's catalog already shows does nothing; inserts, updates and deletes change documents.
+// Up to the moment at which the snapshot is exact an entry may meet a document that already has later changes, or that is
+// gone: the whole of the entries converges, so what does not fit is passed over. After that moment it is an error.
+package fold
 
 import (
 	"bytes"
@@ -11,9 +19,9 @@ import (
 	"pitr/oplog"
 )
 
-// StateOptions are what a fold has to know about its base. The zero value suits a base that is exact from the start, of
+// Options are what a fold has to know about its base. The zero value suits a base that is exact from the start, of
 // everything.
-type StateOptions struct {
+type Options struct {
 	// Scope is what the base holds: entries on other namespaces are passed over.
 	Scope pitr.Scope
 	// Exact is the moment from which on the base is exact. Groups that count at or below it meet documents and catalogs of
@@ -63,7 +71,7 @@ type Tally struct {
 // State is a database in memory: what a snapshot and the entries after it add up to. It is no safer for use by several
 // goroutines than a map. Documents that come out share memory with it and must not be changed.
 type State struct {
-	options     StateOptions
+	options     Options
 	collections map[pitr.UUID]*collection
 	views       map[pitr.Namespace]view
 	tally       Tally
@@ -72,8 +80,8 @@ type State struct {
 	converging bool
 }
 
-// NewState makes an empty state; the base is put into it before the first group is applied.
-func NewState(options StateOptions) *State {
+// New makes an empty state; the base is put into it before the first group is applied.
+func New(options Options) *State {
 	return &State{options: options, collections: map[pitr.UUID]*collection{}, views: map[pitr.Namespace]view{}}
 }
 
@@ -141,11 +149,14 @@ func (s *State) Tally() Tally { return s.tally }
 // Bytes gives the memory that documents and keys take, roughly.
 func (s *State) Bytes() int64 { return s.bytes }
 
+// Reserve counts memory that the caller keeps beside the state into its bound.
+func (s *State) Reserve(bytes int64) { s.bytes += bytes }
+
 func (s *State) applyOp(group *oplog.Committed, o *oplog.Op) error {
 	switch verdict, reason := o.Verdict(); {
 	case verdict == oplog.Skipped:
 		return nil
-	case verdict == oplog.Refused && s.concerns(o.NS):
+	case verdict == oplog.Refused && s.Concerns(o.NS):
 		return pitr.Errorf(pitr.KindUnsupported, "", "moments before this entry stay reachable",
 			"%s on %s cannot be folded: %s", o.Kind, o.NS, reason)
 	case verdict == oplog.Refused:
@@ -174,8 +185,8 @@ func (s *State) applyOp(group *oplog.Committed, o *oplog.Op) error {
 	return s.applyDocument(c, o, key.Equal())
 }
 
-// concerns reports whether a refused operation stands in the way: those on the server's own collections always do.
-func (s *State) concerns(ns pitr.Namespace) bool {
+// Concerns reports whether a refused operation stands in the way: those on the server's own collections always do.
+func (s *State) Concerns(ns pitr.Namespace) bool {
 	return ns.Collection == "" || ns.IsSystem() || s.inScope(ns)
 }
 
@@ -187,6 +198,22 @@ func (s *State) find(o *oplog.Op) *collection {
 		return s.named(o.NS)
 	}
 	return s.collections[o.UUID]
+}
+
+// Find gives the collection that an operation is about, as it stands now.
+func (s *State) Find(o *oplog.Op) (pitr.Collection, bool) {
+	if c := s.find(o); c != nil && !c.stranger {
+		return c.listed(), true
+	}
+	return pitr.Collection{}, false
+}
+
+// Named gives the collection that bears a name now.
+func (s *State) Named(ns pitr.Namespace) (pitr.Collection, bool) {
+	if c := s.named(ns); c != nil {
+		return c.listed(), true
+	}
+	return pitr.Collection{}, false
 }
 
 func (s *State) named(ns pitr.Namespace) *collection {
@@ -275,10 +302,10 @@ func own(after, o bson.Raw) bson.Raw {
 	return after
 }
 
-// overhead is what a map takes for a document besides its bytes and its key's.
-const overhead = 64
+// Overhead is what a map takes for a document besides its bytes and its key's.
+const Overhead = 64
 
-func weight(key string, document bson.Raw) int64 { return int64(len(key) + len(document) + overhead) }
+func weight(key string, document bson.Raw) int64 { return int64(len(key) + len(document) + Overhead) }
 
 // set puts a document, or its absence, into a collection.
 func (s *State) set(c *collection, key string, document bson.Raw) error {
@@ -292,12 +319,13 @@ func (s *State) set(c *collection, key string, document bson.Raw) error {
 	c.documents[key] = document
 	s.bytes += weight(key, document)
 	if limit := s.options.MaxBytes; limit > 0 && s.bytes > limit {
-		return limitError(limit)
+		return LimitError(limit)
 	}
 	return nil
 }
 
-func limitError(limit int64) error {
+// LimitError says that documents take more memory than they may.
+func LimitError(limit int64) error {
 	return pitr.Errorf(pitr.KindLimit, "", "raise the memory limit, choose fewer collections with --only, or start from a newer snapshot",
 		"the documents that entries touched take more than %d MiB", limit>>20)
 }
@@ -311,6 +339,14 @@ func (s *State) Document(uuid pitr.UUID, key string) (document bson.Raw, known b
 	}
 	document, known = c.documents[key]
 	return document, known || c.whole
+}
+
+// Held counts the documents that a state holds of a collection, known absences among them.
+func (s *State) Held(uuid pitr.UUID) int {
+	if c := s.collections[uuid]; c != nil {
+		return len(c.documents)
+	}
+	return 0
 }
 
 // Documents gives the documents that a state holds of a collection, by the equality form of their keys, in no order.

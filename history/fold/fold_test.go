@@ -1,4 +1,4 @@
-package history_test
+package fold_test
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
-	"pitr/history"
+	"pitr/history/fold"
 	"pitr/oplog"
 )
 
 // story folds hand-written entries, one per second from 11 on, over a base that is exact at a chosen second.
 type story struct {
 	t         *testing.T
-	state     *history.State
+	state     *fold.State
 	assembler oplog.Assembler
 	second    int
 }
@@ -29,7 +29,7 @@ var (
 
 func tell(t *testing.T, exact int, scope ...string) *story {
 	t.Helper()
-	s := &story{t: t, second: 10, state: history.NewState(history.StateOptions{
+	s := &story{t: t, second: 10, state: fold.New(fold.Options{
 		Scope: pitr.Scope{Only: scope}, Exact: pitr.NewTimestamp(uint32(exact), 1)})}
 	s.must(s.state.AddCollection(pitr.Collection{NS: orders, UUID: first, Type: pitr.TypeCollection, Indexes: []bson.Raw{parse(t, idSpec)}}))
 	return s
@@ -163,17 +163,17 @@ func TestFoldDocuments(t *testing.T) {
 	for name, test := range map[string]struct {
 		entries string
 		want    string
-		tally   history.Tally
+		tally   fold.Tally
 	}{
-		"insert and update":                {insert1 + "|" + update1, `{"_id":1,"a":2}`, history.Tally{}},
-		"replacement":                      {insert1 + "|" + whole1, `{"_id":1,"w":1}`, history.Tally{}},
-		"insert twice":                     {insert1 + "|" + insert1, `{"_id":1,"a":1}`, history.Tally{Overwritten: 1}},
-		"delete of what is gone":           {delete1, "", history.Tally{Missed: 1}},
-		"delete under another number type": {insert1 + `|"op":"d","ns":"shop.orders","o":{"_id":{"$numberDouble":"1.0"}}`, "", history.Tally{}},
-		"upsert flag, delta":               {update1 + `,"b":true`, `{"_id":1,"a":2}`, history.Tally{}},
-		"upsert flag, whole":               {whole1 + `,"b":true`, `{"_id":1,"w":1}`, history.Tally{}},
+		"insert and update":                {insert1 + "|" + update1, `{"_id":1,"a":2}`, fold.Tally{}},
+		"replacement":                      {insert1 + "|" + whole1, `{"_id":1,"w":1}`, fold.Tally{}},
+		"insert twice":                     {insert1 + "|" + insert1, `{"_id":1,"a":1}`, fold.Tally{Overwritten: 1}},
+		"delete of what is gone":           {delete1, "", fold.Tally{Missed: 1}},
+		"delete under another number type": {insert1 + `|"op":"d","ns":"shop.orders","o":{"_id":{"$numberDouble":"1.0"}}`, "", fold.Tally{}},
+		"upsert flag, delta":               {update1 + `,"b":true`, `{"_id":1,"a":2}`, fold.Tally{}},
+		"upsert flag, whole":               {whole1 + `,"b":true`, `{"_id":1,"w":1}`, fold.Tally{}},
 		"placeholder": {insert1 + `|"op":"u","ns":"shop.orders","o":{"$v":2,"diff":{"sa":{"u":{"x":1}}}},"o2":{"_id":1}`,
-			`{"_id":1,"a":null}`, history.Tally{Placeholders: 1}},
+			`{"_id":1,"a":null}`, fold.Tally{Placeholders: 1}},
 	} {
 		s := tell(t, 10)
 		for entry := range strings.SplitSeq(test.entries, "|") {
@@ -279,7 +279,7 @@ func TestFoldIndexChanges(t *testing.T) {
 		if got := relaxed(t, list[0].Indexes[1]); got != test.want {
 			t.Errorf("%s with %s: %s\nwant %s", test.spec, test.change, got, test.want)
 		}
-		if !history.SameIndex(parse(t, test.spec), list[0].Indexes[1]) && test.change == "" {
+		if !fold.SameIndex(parse(t, test.spec), list[0].Indexes[1]) && test.change == "" {
 			t.Errorf("%s is not the same index as %s", test.spec, test.want)
 		}
 	}
@@ -331,7 +331,7 @@ func TestFoldRefusesVersionChanges(t *testing.T) {
 }
 
 func TestFoldLimitsMemory(t *testing.T) {
-	state := history.NewState(history.StateOptions{MaxBytes: 1000})
+	state := fold.New(fold.Options{MaxBytes: 1000})
 	if err := state.AddCollection(pitr.Collection{NS: orders, UUID: first}); err != nil {
 		t.Fatal(err)
 	}
