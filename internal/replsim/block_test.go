@@ -31,9 +31,11 @@ func secured(t *testing.T, o replsim.Options, roles ...string) (*replsim.Server,
 	return server, clients
 }
 
-func block(mode bool) bson.D {
-	return bson.D{{Key: "setUserWriteBlockMode", Value: 1}, {Key: "global", Value: mode}}
-}
+// block and unblock switch the user write block.
+var (
+	block   = bson.D{{Key: "setUserWriteBlockMode", Value: 1}, {Key: "global", Value: true}}
+	unblock = bson.D{{Key: "setUserWriteBlockMode", Value: 1}, {Key: "global", Value: false}}
+)
 
 func inserts(c string, n int) bson.D {
 	return bson.D{{Key: "insert", Value: c}, {Key: "documents", Value: bson.A{id(n)}}}
@@ -49,9 +51,9 @@ func TestWriteBlockSparesThoseWhoMayBypass(t *testing.T) {
 	if mode() != 1 {
 		t.Fatalf("mode %d before the block", mode())
 	}
-	refused(t, writer, "admin", 13, block(true))
-	run(t, clients["backup"], "admin", block(true))
-	run(t, clients["backup"], "admin", block(true)) // accepted silently
+	refused(t, writer, "admin", 13, block)
+	run(t, clients["backup"], "admin", block)
+	run(t, clients["backup"], "admin", block) // accepted silently
 	if mode() != 2 {
 		t.Fatalf("mode %d under the block", mode())
 	}
@@ -66,7 +68,7 @@ func TestWriteBlockSparesThoseWhoMayBypass(t *testing.T) {
 	settle(t, writer)
 	settle(t, clients["restore"])
 	refused(t, writer, "d", 371, bson.D{{Key: "create", Value: "other"}})
-	run(t, clients["restore"], "admin", block(false)) // anybody with the right may lift it
+	run(t, clients["restore"], "admin", unblock) // anybody with the right may lift it
 	run(t, writer, "d", inserts("c", 2))
 }
 
@@ -88,7 +90,7 @@ func TestWriteBlockEndsIndexBuilds(t *testing.T) {
 			t.Fatalf("the build does not show: %s", listed)
 		}
 	}
-	run(t, client, "admin", block(true))
+	run(t, client, "admin", block)
 	err := <-failed
 	if err == nil || !strings.Contains(err.Error(), "IndexBuildAborted") {
 		t.Fatalf("the build under a block: %v", err)
@@ -103,13 +105,13 @@ func TestWriteBlockSuspendsExpiry(t *testing.T) {
 	server, client := start(t, replsim.Options{TTLInterval: 10 * time.Millisecond})
 	run(t, client, "d", bson.D{{Key: "createIndexes", Value: "c"}, {Key: "indexes", Value: bson.A{bson.D{{Key: "key", Value: bson.D{{Key: "at", Value: 1}}}, {Key: "name", Value: "at_1"}, {Key: "expireAfterSeconds", Value: 60}}}}})
 	insert(t, client, "d.c", bson.D{{Key: "_id", Value: 1}, {Key: "at", Value: time.Now()}}, bson.D{{Key: "_id", Value: 2}, {Key: "at", Value: "never"}})
-	run(t, client, "admin", block(true))
+	run(t, client, "admin", block)
 	server.JumpClock(2 * time.Minute)
 	time.Sleep(100 * time.Millisecond)
 	if got := ids(run(t, client, "d", bson.D{{Key: "find", Value: "c"}})); len(got) != 2 {
 		t.Fatalf("expired under the block: %v", got)
 	}
-	run(t, client, "admin", block(false))
+	run(t, client, "admin", unblock)
 	deadline := time.Now().Add(5 * time.Second)
 	for len(ids(run(t, client, "d", bson.D{{Key: "find", Value: "c"}}))) == 2 {
 		if time.Now().After(deadline) {

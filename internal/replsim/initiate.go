@@ -27,15 +27,12 @@ func (s *Server) initiate(ctx context.Context) error {
 		if err := s.message("new primary"); err != nil {
 			return err
 		}
-		for _, one := range []struct {
-			ns     string
-			silent bool
-		}{
-			{"config.transactions", false}, {"config.image_collection", false}, {"config.system.indexBuilds", false},
-			{"config.system.preimages", false}, {"config.user_writes_critical_sections", false}, {"admin.system.version", false},
-			{"admin.system.users", false}, {"admin.system.roles", false}, {"local.system.replset", true}, {"local.startup_log", true},
+		for _, ns := range []string{
+			"config.transactions", "config.image_collection", "config.system.indexBuilds", "config.system.preimages",
+			"config.user_writes_critical_sections", "admin.system.version", "admin.system.users", "admin.system.roles",
+			"local.system.replset", "local.startup_log",
 		} {
-			if err := s.createInternal(one.ns, one.silent); err != nil {
+			if err := s.createInternal(ns); err != nil {
 				return err
 			}
 		}
@@ -69,9 +66,9 @@ func (s *Server) ownSession() store.Session {
 	return store.Session{LSID: s.sessions.Find(lsid, "").ID}
 }
 
-func (s *Server) createInternal(ns string, silent bool) error { //nolint:revive // a column of the table above
+func (s *Server) createInternal(ns string) error {
 	u := s.store.Begin()
-	c, err := u.Create(store.NewCollection{NS: ns, IDIndex: idIndex, Silent: silent})
+	c, err := u.Create(store.NewCollection{NS: ns, IDIndex: idIndex, Silent: store.DB(ns) == "local"})
 	if err != nil {
 		u.Abort()
 		return err

@@ -55,7 +55,7 @@ func modifyOptions(u *store.Unit, c *store.Collection, r *command.Request) error
 		}
 	}
 	o2 := bson.D{{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, fields(c.Options)...)}}
-	return u.Modify(c, newOptions(c.Options, changed), marshal(o), marshal(o2))
+	return u.Modify(c, store.Modification{New: newOptions(c.Options, changed), O: marshal(o), O2: marshal(o2)})
 }
 
 // newOptions puts changed options into place; what is switched off is no option any more.
@@ -144,7 +144,7 @@ func modifyIndex(u *store.Unit, c *store.Collection, r *command.Request, out *co
 		{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, fields(c.Options)...)},
 		{Key: "indexOptions_old", Value: old},
 	})
-	return u.ModifyIndex(c, x, spec, o, o2)
+	return u.ModifyIndex(c, x, store.Modification{New: spec, O: o, O2: o2})
 }
 
 func pickIndex(c *store.Collection, which bson.Raw) *store.Index {
@@ -199,7 +199,7 @@ func (k *Catalog) modifyView(u *store.Unit, r *command.Request, ns string) error
 			after = with(after, name, v)
 		}
 	}
-	return u.Replace(views, record, after, after, store.Note{})
+	return u.Replace(views, record, store.Change{After: after, O: after})
 }
 
 func (k *Catalog) blockCommand() *command.Command {

@@ -86,29 +86,35 @@ const (
 	PhaseAbort  Phase = "abortIndexBuild"
 )
 
+// Build is a two-phase build of some indexes.
+type Build struct {
+	ID      pitr.UUID
+	Indexes []*Index
+}
+
 // StartBuild lists indexes that are being built and logs it. They have no keys until CommitBuild.
-func (u *Unit) StartBuild(c *Collection, build pitr.UUID, indexes []*Index) error {
+func (u *Unit) StartBuild(c *Collection, b Build) error {
 	if c.busy(u) {
 		return ErrConflict
 	}
-	if err := u.logPhase(c, PhaseStart, build, indexes, nil); err != nil {
+	if err := u.logPhase(c, PhaseStart, b, nil); err != nil {
 		return err
 	}
-	for _, x := range indexes {
-		x.Build = build
+	for _, x := range b.Indexes {
+		x.Build = b.ID
 		u.addIndex(c, x)
 	}
 	return nil
 }
 
 // CheckBuild gives the indexes of a build their keys; a duplicate under a unique one is returned and leaves them empty.
-func (u *Unit) CheckBuild(c *Collection, indexes []*Index) error {
+func (u *Unit) CheckBuild(c *Collection, b Build) error {
 	if c.busy(u) {
 		return ErrConflict
 	}
-	for _, x := range indexes {
+	for _, x := range b.Indexes {
 		if err := x.fill(u, c); err != nil {
-			for _, other := range indexes {
+			for _, other := range b.Indexes {
 				other.tree.Clear()
 			}
 			return err
@@ -118,38 +124,38 @@ func (u *Unit) CheckBuild(c *Collection, indexes []*Index) error {
 }
 
 // CommitBuild makes the indexes of a checked build usable and logs it.
-func (u *Unit) CommitBuild(c *Collection, build pitr.UUID, indexes []*Index) error {
-	if err := u.logPhase(c, PhaseCommit, build, indexes, nil); err != nil {
+func (u *Unit) CommitBuild(c *Collection, b Build) error {
+	if err := u.logPhase(c, PhaseCommit, b, nil); err != nil {
 		return err
 	}
 	op := u.ops[len(u.ops)-1]
-	for _, x := range indexes {
+	for _, x := range b.Indexes {
 		x.Build = pitr.UUID{}
 		u.changes = append(u.changes, change{
-			op: op, publish: func(ts pitr.Timestamp) { u.ready(c, x, ts) }, undo: func() { x.Build = build },
+			op: op, publish: func(ts pitr.Timestamp) { u.ready(c, x, ts) }, undo: func() { x.Build = b.ID },
 		})
 	}
 	return nil
 }
 
 // AbortBuild takes the indexes of a build out and logs the cause.
-func (u *Unit) AbortBuild(c *Collection, build pitr.UUID, indexes []*Index, cause bson.Raw) error {
+func (u *Unit) AbortBuild(c *Collection, b Build, cause bson.Raw) error {
 	bypass := u.Bypass
 	u.Bypass = true // the server ends its own build, block or not
-	err := u.logPhase(c, PhaseAbort, build, indexes, cause)
+	err := u.logPhase(c, PhaseAbort, b, cause)
 	u.Bypass = bypass
-	for _, x := range indexes {
+	for _, x := range b.Indexes {
 		c.removeIndex(x)
 	}
 	return err
 }
 
-func (u *Unit) logPhase(c *Collection, phase Phase, build pitr.UUID, indexes []*Index, cause bson.Raw) error {
-	specs := make(bson.A, len(indexes))
-	for i, x := range indexes {
+func (u *Unit) logPhase(c *Collection, phase Phase, b Build, cause bson.Raw) error {
+	specs := make(bson.A, len(b.Indexes))
+	for i, x := range b.Indexes {
 		specs[i] = x.Spec
 	}
-	o := bson.D{{Key: string(phase), Value: Name(c.NS)}, {Key: "indexBuildUUID", Value: build.Binary()}, {Key: "indexes", Value: specs}}
+	o := bson.D{{Key: string(phase), Value: Name(c.NS)}, {Key: "indexBuildUUID", Value: b.ID.Binary()}, {Key: "indexes", Value: specs}}
 	if cause != nil {
 		o = append(o, bson.E{Key: "cause", Value: cause})
 	}
@@ -173,16 +179,19 @@ func (u *Unit) DropIndex(c *Collection, x *Index) error {
 	return nil
 }
 
-// ModifyIndex gives an index another spec with the same keys (collMod); o and o2 are what the entry says.
-func (u *Unit) ModifyIndex(c *Collection, x *Index, spec, o, o2 bson.Raw) error {
+// Modification is a change by collMod: the new options or spec, and what the entry says.
+type Modification struct{ New, O, O2 bson.Raw }
+
+// ModifyIndex gives an index another spec with the same keys.
+func (u *Unit) ModifyIndex(c *Collection, x *Index, to Modification) error {
 	if c.busy(u) {
 		return ErrConflict
 	}
 	old := x.Spec
-	x.Spec = slices.Clone(spec)
+	x.Spec = slices.Clone(to.New)
 	x.modified = u.s.serial()
 	x.setUnique()
-	op, err := u.Command(DB(c.NS), c.UUID, o, o2)
+	op, err := u.Command(DB(c.NS), c.UUID, to.O, to.O2)
 	u.changes = append(u.changes, change{
 		op: op, publish: c.remember,
 		undo: func() {

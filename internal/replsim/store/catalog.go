@@ -239,17 +239,17 @@ func without(doc bson.Raw, name string) bson.Raw {
 	return finish(dst)
 }
 
-// Modify changes the options of a collection (collMod); o and o2 are what the entry says.
-func (u *Unit) Modify(c *Collection, options, o, o2 bson.Raw) error {
+// Modify changes the options of a collection.
+func (u *Unit) Modify(c *Collection, to Modification) error {
 	if c.busy(u) {
 		return ErrConflict
 	}
 	old := c.Options
-	if err := c.setOptions(slices.Clone(options)); err != nil {
+	if err := c.setOptions(slices.Clone(to.New)); err != nil {
 		_ = c.setOptions(old) // compiled before
 		return err
 	}
-	op, err := u.Command(DB(c.NS), c.UUID, o, o2)
+	op, err := u.Command(DB(c.NS), c.UUID, to.O, to.O2)
 	u.changes = append(u.changes, change{
 		op: op, publish: c.remember,
 		undo: func() { _ = c.setOptions(old) }, // compiled before

@@ -103,24 +103,24 @@ func (x *Index) Range(low, high string, m Moment) iter.Seq[*Record] {
 }
 
 // check reports whether a unit may add a key: nil, ErrConflict or error 11000.
-func (x *Index) check(u *Unit, c *Collection, r *Record, key mql.IndexKey) error {
+func (x *Index) check(at place, key mql.IndexKey) error {
 	var err error
 	x.tree.Ascend(&indexEntry{key: key.Encoded, record: &Record{ID: math.MinInt64}}, func(e *indexEntry) bool {
 		if e.key != key.Encoded {
 			return false
 		}
-		if e.record == r {
+		if e.record == at.r {
 			return true
 		}
 		switch {
-		case e.adder != nil && e.adder != u, e.remover != nil && e.remover != u:
+		case e.adder != nil && e.adder != at.u, e.remover != nil && e.remover != at.u:
 			err = ErrConflict
 		case e.to == 0 && e.remover == nil:
-			err = x.keys.Duplicate(c.NS, key)
-			if e.from > u.Moment.TS {
+			err = x.keys.Duplicate(at.c.NS, key)
+			if e.from > at.u.Moment.TS {
 				err = ErrConflict
 			}
-		case e.to > u.Moment.TS:
+		case e.to > at.u.Moment.TS:
 			err = ErrConflict
 		}
 		return err == nil
@@ -133,8 +133,15 @@ func document(value bson.RawValue) bson.Raw {
 	return doc
 }
 
+// place is a record in its collection, and the unit that writes it.
+type place struct {
+	u *Unit
+	c *Collection
+	r *Record
+}
+
 // change moves the keys of a record from one document to the next; nil documents have none.
-func (x *Index) change(u *Unit, c *Collection, r *Record, before, after bson.Raw) error {
+func (x *Index) change(at place, before, after bson.Raw) error {
 	if x.keys == nil || x.Build != (pitr.UUID{}) {
 		return nil
 	}
@@ -149,12 +156,12 @@ func (x *Index) change(u *Unit, c *Collection, r *Record, before, after bson.Raw
 	added := fresh.without(old)
 	if x.unique {
 		for _, key := range added {
-			if err := x.check(u, c, r, key); err != nil {
+			if err := x.check(at, key); err != nil {
 				return err
 			}
 		}
 	}
-	u.changeKeys(x, r, old.without(fresh), added)
+	at.u.changeKeys(x, at.r, old.without(fresh), added)
 	return nil
 }
 
@@ -201,7 +208,7 @@ func (x *Index) fill(u *Unit, c *Collection) error {
 		}
 		for _, key := range keys {
 			if x.unique {
-				if err := x.check(u, c, r, key); err != nil {
+				if err := x.check(place{u, c, r}, key); err != nil {
 					return err
 				}
 			}

@@ -139,7 +139,7 @@ func (u *Unit) Insert(c *Collection, doc bson.Raw, note Note) (*Record, error) {
 	c.nextID++
 	r.ID = c.nextID
 	for _, x := range c.Indexes {
-		if err := x.change(u, c, r, nil, op.O); err != nil {
+		if err := x.change(place{u, c, r}, nil, op.O); err != nil {
 			return nil, err
 		}
 	}
@@ -173,22 +173,29 @@ func duplicateID(c *Collection, key string, id bson.RawValue) error {
 	return x.Duplicate(c.NS, k)
 }
 
-// Replace gives a document a new state; o is the payload of the entry.
-func (u *Unit) Replace(c *Collection, r *Record, after, o bson.Raw, note Note) error {
+// Change is a new state of a document.
+type Change struct {
+	// After is the document, O the payload of the entry.
+	After, O bson.Raw
+	Note     Note
+}
+
+// Replace gives a document a new state.
+func (u *Unit) Replace(c *Collection, r *Record, to Change) error {
 	if r.conflicts(u) {
 		return ErrConflict
 	}
 	before := r.At(u.Moment)
 	for _, x := range c.Indexes {
-		if err := x.change(u, c, r, before, after); err != nil {
+		if err := x.change(place{u, c, r}, before, to.After); err != nil {
 			return err
 		}
 	}
-	op, err := u.log(c, Op{Kind: "u", O: o, O2: idDocument(before.Lookup("_id")), Note: note, before: before, after: after})
+	op, err := u.log(c, Op{Kind: "u", O: to.O, O2: idDocument(before.Lookup("_id")), Note: to.Note, before: before, after: to.After})
 	if err != nil {
 		return err
 	}
-	u.put(c, r, pendingVersion{op: op, size: int64(len(after)) - int64(len(before))})
+	u.put(c, r, pendingVersion{op: op, size: int64(len(to.After)) - int64(len(before))})
 	return u.trim(c)
 }
 
@@ -203,7 +210,7 @@ func (u *Unit) Remove(c *Collection, r *Record, note Note) error {
 		return err
 	}
 	for _, x := range c.Indexes {
-		if err := x.change(u, c, r, before, nil); err != nil {
+		if err := x.change(place{u, c, r}, before, nil); err != nil {
 			return err
 		}
 	}

@@ -226,7 +226,7 @@ func (us *Users) replace(ctx context.Context, r *command.Request, changed bson.D
 			}
 		}
 		o := marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "u", Value: changed}}}})
-		return u.Replace(users, record, marshal(d), o, store.Note{})
+		return u.Replace(users, record, store.Change{After: marshal(d), O: o})
 	})
 }
 

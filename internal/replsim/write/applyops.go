@@ -54,7 +54,6 @@ func (w *Writes) applyOps(ctx context.Context, r *command.Request, out *command.
 func (w *Writes) applyOne(ctx context.Context, r *command.Request, op bson.Raw) error {
 	kind, _ := op.Lookup("op").StringValueOK()
 	ns, _ := op.Lookup("ns").StringValueOK()
-	o, _ := op.Lookup("o").DocumentOK()
 	switch kind {
 	case "n":
 		return nil
@@ -66,7 +65,7 @@ func (w *Writes) applyOne(ctx context.Context, r *command.Request, op bson.Raw) 
 			if err != nil {
 				return err
 			}
-			return w.applyTo(r, c, kind, op, o)
+			return w.applyTo(r, c, op)
 		})
 	}
 	return command.Errorf(command.FailedToParse, "invalid op field value: %s", kind)
@@ -90,51 +89,51 @@ func (w *Writes) applyTarget(op bson.Raw, ns string) (*store.Collection, error) 
 }
 
 // applyTo applies an insert, update or delete in a unit of its own.
-func (w *Writes) applyTo(r *command.Request, c *store.Collection, kind string, op, o bson.Raw) error {
+func (w *Writes) applyTo(r *command.Request, c *store.Collection, op bson.Raw) error {
+	o, _ := op.Lookup("o").DocumentOK()
 	id := o.Lookup("_id")
-	if kind == "u" {
+	if op.Lookup("op").StringValue() == "u" {
 		id = op.Lookup("o2", "_id")
 	}
-	record, before := c.ByID(id, store.Latest)
-	u := w.Store.Begin()
-	u.Bypass = MayBypass(r)
-	err := w.applyIn(u, c, record, before, kind, op, o)
-	if err != nil {
-		u.Abort()
+	at := site{u: w.Store.Begin(), in: c}
+	at.u.Bypass = MayBypass(r)
+	at.record, at.before = c.ByID(id, store.Latest)
+	if err := w.applyAt(at, op, o); err != nil {
+		at.u.Abort()
 		return err
 	}
-	u.Commit()
+	at.u.Commit()
 	return nil
 }
 
-func (w *Writes) applyIn(u *store.Unit, c *store.Collection, record *store.Record, before bson.Raw, kind string, op, o bson.Raw) error {
-	switch kind {
+func (w *Writes) applyAt(at site, op, o bson.Raw) error {
+	switch op.Lookup("op").StringValue() {
 	case "d":
-		if record == nil {
+		if at.record == nil {
 			return nil
 		}
-		return u.Remove(c, record, store.Note{})
+		return at.u.Remove(at.in, at.record, store.Note{})
 	case "i":
-		if record == nil {
-			_, err := u.Insert(c, o, store.Note{})
+		if at.record == nil {
+			_, err := at.u.Insert(at.in, o, store.Note{})
 			return err
 		}
 		w.Store.Burn(1)
-		return u.Replace(c, record, o, o, store.Note{})
+		return at.u.Replace(at.in, at.record, store.Change{After: o, O: o})
 	}
-	if record == nil {
-		before = store.IDDocument(op.Lookup("o2", "_id"))
+	if at.record == nil {
+		at.before = store.IDDocument(op.Lookup("o2", "_id"))
 	}
-	after, err := update.Replay(before, o)
+	after, err := update.Replay(at.before, o)
 	if err != nil {
 		return err
 	}
-	if record == nil {
-		_, err = u.Insert(c, after, store.Note{})
+	if at.record == nil {
+		_, err = at.u.Insert(at.in, after, store.Note{})
 		return err
 	}
-	if string(after) == string(before) {
+	if string(after) == string(at.before) {
 		return nil
 	}
-	return u.Replace(c, record, after, o, store.Note{})
+	return at.u.Replace(at.in, at.record, store.Change{After: after, O: o})
 }

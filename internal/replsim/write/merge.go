@@ -100,7 +100,7 @@ func (t *target) mergeOne(u *store.Unit, c *change, to *aggregate.Output, doc bs
 	case record != nil && c.update == nil:
 		return nil
 	case record != nil:
-		return t.apply(u, in, record, before, c, store.Note{}, &outcome{})
+		return t.apply(site{u, in, record, before}, c, &outcome{})
 	case to.WhenNotMatched == "discard":
 		return nil
 	case to.WhenNotMatched == "fail":

@@ -121,15 +121,14 @@ func (t *target) modifyByUpdate(ctx context.Context, out *command.Reply, sort *m
 	if err != nil {
 		return err
 	}
-	c.statement = statement
-	note := store.Note{Statement: statement}
+	c.note, c.sort = store.Note{Statement: statement}, sort
 	if t.r.Retryable {
-		note.Image = "preImage"
+		c.note.Image = "preImage"
 		if t.r.Flag("new") {
-			note.Image = "postImage"
+			c.note.Image = "postImage"
 		}
 	}
-	done, err := t.updateFirst(ctx, c, note, sort)
+	done, err := t.updateFirst(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -138,7 +137,7 @@ func (t *target) modifyByUpdate(ctx context.Context, out *command.Reply, sort *m
 		image = done.after
 	}
 	if done.modified > 0 {
-		t.keepImage(note.Image, image)
+		t.keepImage(c.note.Image, image)
 	}
 	n := done.matched
 	last := bson.D{}

@@ -21,13 +21,23 @@ func (w *Writes) updateCommand() *command.Command {
 
 // change is one update statement, compiled.
 type change struct {
-	index     int
-	statement int32
-	filter    *mql.Filter
-	update    *update.Update
-	hint      bson.RawValue
-	multi     bool
-	upsert    bool
+	index  int
+	filter *mql.Filter
+	update *update.Update
+	hint   bson.RawValue
+	multi  bool
+	upsert bool
+	// note goes to the entry; sort, if there is one, says which match is the first.
+	note store.Note
+	sort *mql.Sort
+}
+
+// site is a document to change, and the unit that does it.
+type site struct {
+	u      *store.Unit
+	in     *store.Collection
+	record *store.Record
+	before bson.Raw
 }
 
 // outcome is what a statement did.
@@ -89,7 +99,7 @@ func (t *target) updateOne(ctx context.Context, i int, doc bson.Raw) (outcome, e
 	if err != nil {
 		return outcome{}, err
 	}
-	c.index, c.statement = i, statement
+	c.index = i
 	if c.multi && c.update.Replacement() {
 		return outcome{}, command.Errorf(command.FailedToParse, "multi update is not supported for replacement-style update")
 	}
@@ -99,7 +109,8 @@ func (t *target) updateOne(ctx context.Context, i int, doc bson.Raw) (outcome, e
 	if c.multi {
 		return t.updateMany(ctx, c)
 	}
-	return t.updateFirst(ctx, c, store.Note{Statement: statement}, nil)
+	c.note.Statement = statement
+	return t.updateFirst(ctx, c)
 }
 
 func (t *target) compileUpdate(doc bson.Raw) (*change, error) {
@@ -123,13 +134,13 @@ func (t *target) options(doc bson.Raw) mql.Options {
 	return options
 }
 
-// updateFirst changes the first document that matches, or upserts. sort, if there is one, says which is the first.
-func (t *target) updateFirst(ctx context.Context, c *change, note store.Note, sort *mql.Sort) (outcome, error) {
+// updateFirst changes the first document that matches, or upserts.
+func (t *target) updateFirst(ctx context.Context, c *change) (outcome, error) {
 	var done outcome
 	err := t.run(ctx, func() error {
 		done = outcome{}
 		u := t.begin()
-		err := t.changeFirst(u, c, note, sort, &done)
+		err := t.changeFirst(u, c, &done)
 		if err != nil {
 			t.abort(u)
 			return err
@@ -140,7 +151,7 @@ func (t *target) updateFirst(ctx context.Context, c *change, note store.Note, so
 			if done.upserted.Type != 0 {
 				kind = "i"
 			}
-			t.remember(c.statement, session.Statement{OpTime: t.wrote, Kind: kind, Upserted: done.upserted})
+			t.remember(c.note.Statement, session.Statement{OpTime: t.wrote, Kind: kind, Upserted: done.upserted})
 			t.keepSession()
 		}
 		return nil
@@ -148,18 +159,18 @@ func (t *target) updateFirst(ctx context.Context, c *change, note store.Note, so
 	return done, err
 }
 
-func (t *target) changeFirst(u *store.Unit, c *change, note store.Note, sort *mql.Sort, done *outcome) error {
+func (t *target) changeFirst(u *store.Unit, c *change, done *outcome) error {
 	in, err := t.existing(u)
 	if err != nil {
 		return err
 	}
 	if in != nil {
-		record, before, err := t.first(u, in, c.filter, sort)
+		record, before, err := t.first(u, in, c.filter, c.sort)
 		if err != nil {
 			return err
 		}
 		if record != nil {
-			return t.apply(u, in, record, before, c, note, done)
+			return t.apply(site{u, in, record, before}, c, done)
 		}
 	}
 	if !c.upsert {
@@ -178,8 +189,7 @@ func (t *target) changeFirst(u *store.Unit, c *change, note store.Note, sort *mq
 	if err := t.validate(in, doc); err != nil {
 		return err
 	}
-	note.Image = ""
-	if _, err := u.Insert(in, doc, note); err != nil {
+	if _, err := u.Insert(in, doc, store.Note{Statement: c.note.Statement}); err != nil {
 		return err
 	}
 	done.upserted, done.after = doc.Lookup("_id"), doc
@@ -218,26 +228,26 @@ func (t *target) first(u *store.Unit, c *store.Collection, filter *mql.Filter, s
 }
 
 // apply changes one record; an update without effect logs nothing.
-func (t *target) apply(u *store.Unit, c *store.Collection, record *store.Record, before bson.Raw, ch *change, note store.Note, done *outcome) error {
-	result, err := ch.update.Apply(before, moment(u))
+func (t *target) apply(at site, c *change, done *outcome) error {
+	result, err := c.update.Apply(at.before, moment(at.u))
 	if err != nil {
 		return err
 	}
 	done.matched++
-	done.before, done.after = before, result.After
+	done.before, done.after = at.before, result.After
 	if result.O == nil {
 		return nil
 	}
 	if len(result.After) > maxDocument {
 		return command.Errorf(17419, "Resulting document after update is larger than %d", maxDocument)
 	}
-	if err := t.validateUpdate(c, before, result.After); err != nil {
+	if err := t.validateUpdate(at.in, at.before, result.After); err != nil {
 		return err
 	}
-	if note.Image != "" {
+	if c.note.Image != "" {
 		t.w.Store.Burn(1)
 	}
-	if err := u.Replace(c, record, result.After, result.O, note); err != nil {
+	if err := at.u.Replace(at.in, at.record, store.Change{After: result.After, O: result.O, Note: c.note}); err != nil {
 		return err
 	}
 	done.modified++
@@ -252,7 +262,7 @@ func (t *target) updateMany(ctx context.Context, c *change) (outcome, error) {
 		return done, err
 	}
 	if len(candidates) == 0 && c.upsert {
-		return t.updateFirst(ctx, c, store.Note{Statement: c.statement}, nil)
+		return t.updateFirst(ctx, c)
 	}
 	for len(candidates) > 0 {
 		err := t.run(ctx, func() error {
@@ -311,7 +321,7 @@ func (t *target) updateCandidate(c *change, record *store.Record, done *outcome)
 		return err
 	}
 	counted := *done
-	if err := t.apply(u, in, record, before, c, store.Note{}, done); err != nil {
+	if err := t.apply(site{u, in, record, before}, c, done); err != nil {
 		*done = counted
 		t.abort(u)
 		return err

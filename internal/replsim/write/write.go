@@ -246,7 +246,7 @@ func Keep(s *store.Store, ns string, doc bson.D) {
 	}
 	u := s.Begin()
 	if r, _ := c.ByID(raw.Lookup("_id"), store.Latest); r != nil {
-		err = u.Replace(c, r, raw, raw, store.Note{})
+		err = u.Replace(c, r, store.Change{After: raw, O: raw})
 	} else {
 		_, err = u.Insert(c, raw, store.Note{})
 	}
