@@ -84,7 +84,7 @@ func Freeze(ctx context.Context, target Target, way Way, options FreezeOptions) 
 		return pitr.OpTime{}, pitr.Refusef("freeze",
 			"find out who blocks the writes of this cluster; only they should lift it", "a write block stands that this job did not set")
 	}
-	newest, err := newestEntry(ctx, target, options.After)
+	newest, err := Newest(ctx, target, options.After)
 	if err != nil {
 		return pitr.OpTime{}, err
 	}
@@ -97,7 +97,9 @@ func Freeze(ctx context.Context, target Target, way Way, options FreezeOptions) 
 	return freezeByQuiet(ctx, target, newest, options)
 }
 
-func newestEntry(ctx context.Context, reader Reader, after pitr.OpTime) (pitr.OpTime, error) {
+// Newest gives the newest entry of the oplog that can be read, which is after itself when nothing follows it. The entry
+// at after must still be there.
+func Newest(ctx context.Context, reader Reader, after pitr.OpTime) (pitr.OpTime, error) {
 	for raw, err := range reader.Entries(ctx, after.TS) {
 		if err != nil {
 			return after, fmt.Errorf("read the newest entries: %w", err)

@@ -132,13 +132,11 @@ func (p *planner) meetCluster(ctx context.Context) error {
 
 // reach brings the archive up to now and looks for the way to T.
 func (p *planner) reach(ctx context.Context) error {
-	newest, err := p.deps.Archive.Through(ctx, p.request.To)
-	if err != nil {
-		return fmt.Errorf("catch up with the oplog: %w", err)
+	if err := p.catchUp(ctx); err != nil {
+		return err
 	}
-	p.intent.Through = newest.TS
-	if p.request.To > newest.TS {
-		return pitr.Errorf(pitr.KindHole, "", "choose a moment up to "+newest.TS.String(), "T lies in the future")
+	if p.request.To > p.intent.Through {
+		return pitr.Errorf(pitr.KindHole, "", "choose a moment up to "+p.intent.Through.String(), "T lies in the future")
 	}
 	timeline, err := p.deps.Repository.Timeline(ctx)
 	if err != nil {
@@ -169,6 +167,31 @@ func (p *planner) refuseUnended(job catalog.Interval) {
 		p.refuse(Refusal{Reason: fmt.Sprintf("job %s has not ended", job.Job),
 			Hint: fmt.Sprintf("run `pitr resume %[1]s` or `pitr undo %[1]s` first", job.Job)})
 	}
+}
+
+// catchUp has everything archived that the cluster shows now.
+func (p *planner) catchUp(ctx context.Context) error {
+	timeline, err := p.deps.Repository.Timeline(ctx)
+	if err != nil {
+		return err
+	}
+	windows := timeline.Windows(p.intent.Branch)
+	if len(windows) == 0 {
+		return pitr.Refusef("catch up with the oplog", "run `pitr archive run` or `pitr snapshot take` first", "nothing is archived yet")
+	}
+	newest, err := guard.Newest(ctx, p.deps.Target, pitr.OpTime{TS: windows[len(windows)-1].Through})
+	if pitr.KindOf(err) == pitr.KindHole {
+		return pitr.Refusef("catch up with the oplog", wrongCluster, "the cluster does not have the newest archived entry: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	archived, err := p.deps.Archive.Through(ctx, newest.TS)
+	if err != nil {
+		return fmt.Errorf("catch up with the oplog: %w", err)
+	}
+	p.intent.Through = archived.TS
+	return nil
 }
 
 func (p *planner) gap() pitr.Window {

@@ -33,11 +33,9 @@ func PlanUndo(ctx context.Context, deps Deps, id format.ID) (Intent, error) {
 		p.intent.Refused = nil // the block is the one that the job left standing
 	}
 	p.intent.Kind, p.intent.Job = format.JobUndo, id
-	newest, err := deps.Archive.Through(ctx, p.request.To)
-	if err != nil {
-		return Intent{}, fmt.Errorf("catch up with the oplog: %w", err)
+	if err := p.catchUp(ctx); err != nil {
+		return Intent{}, err
 	}
-	p.intent.Through = newest.TS
 	p.intent.Touched = undone.Changes.Documents
 	p.intent.Steps = undone.Changes.Steps
 	live, err := deps.Target.Catalog(ctx, p.request.Scope)
