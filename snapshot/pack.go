@@ -169,7 +169,11 @@ func (u *uploader) put(ctx context.Context, sealed format.Sealed, done func()) e
 	}
 	u.group.Go(func() error {
 		defer func() { <-u.places }()
-		if err := u.taking.repository.Put(ctx, sealed.Name, sealed.Data); err != nil {
+		confirm := u.taking.repository.Put
+		if u.taking.mustReadBack() {
+			confirm = u.taking.repository.PutAndRead
+		}
+		if err := confirm(ctx, sealed.Name, sealed.Data); err != nil {
 			return err
 		}
 		u.taking.mu.Lock()
@@ -178,4 +182,13 @@ func (u *uploader) put(ctx context.Context, sealed format.Sealed, done func()) e
 		return nil
 	})
 	return nil
+}
+
+// checkedByStore is the kind of store that compares each upload with the checksum sent along with it.
+const checkedByStore = "s3"
+
+// mustReadBack reports whether objects are read again after they were stored: always what a restore relies on, and wherever
+// the store does not check what it is given.
+func (t *taking) mustReadBack() bool {
+	return t.Job != "" || t.Reason == format.ReasonBeforeRestore || t.repository.Header().Store.Kind != checkedByStore
 }

@@ -362,3 +362,21 @@ func countCreates(t *testing.T) int {
 	}
 	return creates
 }
+
+// TestStoreThatKeepsOtherBytes is told that all went well by a store that lies. // case I11, I12
+func TestStoreThatKeepsOtherBytes(t *testing.T) {
+	for _, name := range []string{"snapshots/*/data-*", "snapshots/*/keys-*", "snapshots/*/catalog-*", "snapshots/*/manifest.json"} {
+		for _, effect := range []storagetest.Effect{storagetest.Flip(100), storagetest.Truncate(80)} {
+			store := storage.NewMemory()
+			newRepository(t, store)
+			opened, err := catalog.Open(t.Context(), storagetest.Faulty(t, store, storagetest.Fault{Op: storagetest.Create, Name: name, Effect: effect}), catalog.OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = snapshot.Take(t.Context(), newFake(), opened, optionsFor(t, opened))
+			if pitr.KindOf(err) != pitr.KindCorrupt {
+				t.Errorf("%s: kind %q: %v", name, pitr.KindOf(err), err)
+			}
+		}
+	}
+}
