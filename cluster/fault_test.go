@@ -14,6 +14,7 @@ import (
 
 	"pitr"
 	"pitr/cluster"
+	"pitr/internal/mongotest"
 	"pitr/internal/replsim"
 )
 
@@ -48,7 +49,7 @@ func TestScanBridgesWhatPasses(t *testing.T) {
 		{"no bytes for ever", replsim.Fault{Command: "getMore", Skip: 1, Times: 1, Delay: time.Hour}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFaultyRig(t)
 			collection, count := r.fill("db.c")
 			client := r.connect(cluster.Options{URI: r.uri, Stall: time.Second})
 			fault := r.server.Inject(c.fault)
@@ -73,7 +74,7 @@ func TestScanBridgesWhatPasses(t *testing.T) {
 
 // TestScanGivesUp ends with the right kind when a disturbance does not pass. // case D16
 func TestScanGivesUp(t *testing.T) {
-	r := newRig(t)
+	r := newFaultyRig(t)
 	collection, _ := r.fill("db.c")
 	client := r.connect(cluster.Options{URI: r.uri, Budget: 700 * time.Millisecond})
 	scan := func() (err error) {
@@ -139,7 +140,7 @@ func TestTransactionsSurviveDisturbances(t *testing.T) {
 		{"connection lost at the beginning", replsim.Fault{Command: "find", Times: 1, Action: replsim.Drop}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFaultyRig(t)
 			r.insert("db.c", bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: 1}})
 			p := r.client.Primary()
 			fault := r.server.Inject(c.fault)
@@ -178,7 +179,7 @@ func TestLoadSurvivesLostReplies(t *testing.T) {
 		{Command: "insert", Times: 2, Action: replsim.DropAfter},
 		{Command: "insert", Times: 1, Action: replsim.Fail, Code: 189},
 	} {
-		r := newRig(t)
+		r := newFaultyRig(t)
 		injected := r.server.Inject(fault)
 		var documents []bson.Raw
 		for i := range 5000 {
@@ -201,7 +202,7 @@ func TestLoadSurvivesLostReplies(t *testing.T) {
 
 // TestCatalogStepsSurviveLostReplies does each step once and says yes when it finds it done.
 func TestCatalogStepsSurviveLostReplies(t *testing.T) {
-	r := newRig(t)
+	r := newFaultyRig(t)
 	p := r.client.Primary()
 	ns, to := pitr.Namespace{DB: "db", Collection: "c"}, pitr.Namespace{DB: "db", Collection: "d"}
 	spec := mustRaw(bson.D{{Key: "v", Value: 2}, {Key: "key", Value: bson.D{{Key: "a", Value: 1}}}, {Key: "name", Value: "a_1"}})
@@ -226,31 +227,26 @@ func TestCatalogStepsSurviveLostReplies(t *testing.T) {
 
 // TestLoginAndRights connects with logins that lack something. // case D12
 func TestLoginAndRights(t *testing.T) {
-	server, err := replsim.Start(context.Background(), replsim.Options{Auth: true, Users: []replsim.User{
+	instance := mongotest.Start(t, mongotest.Need{Users: []mongotest.User{
 		{Name: "reader", Password: "p%ss:w/rd@1", Roles: []string{"backup", "clusterMonitor"}},
 		{Name: "backup", Password: "secret2", Roles: []string{"backup"}},
 		{Name: "restorer", Password: "secret3", Roles: []string{"restore", "readWriteAnyDatabase", "clusterMonitor"}},
 		{Name: "app", Password: "secret4", Roles: []string{"readWriteAnyDatabase"}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	connect := func(user, password string) (*cluster.Client, error) {
-		client, err := cluster.Connect(t.Context(), cluster.Options{Timeout: 5 * time.Second,
-			URI: "mongodb://" + user + ":" + password + "@" + server.Host() + "/?replicaSet=rs0&authSource=admin"})
+	connect := func(uri string) (*cluster.Client, error) {
+		client, err := cluster.Connect(t.Context(), cluster.Options{Timeout: 5 * time.Second, URI: uri})
 		if err == nil {
 			t.Cleanup(func() { client.Close(context.Background()) })
 		}
 		return client, err
 	}
-	_, err = connect("reader", "wr0ng")
+	_, err := connect(strings.Replace(instance.As(t, "backup"), "secret2", "wr0ng", 1))
 	if pitr.KindOf(err) != pitr.KindDenied || pitr.HintOf(err) == "" || strings.Contains(fmt.Sprintf("%+v", err), "wr0ng") {
 		t.Errorf("a wrong password: kind %q: %v", pitr.KindOf(err), err)
 	}
-	missing := func(user, password string, purpose cluster.Purpose) []string {
+	missing := func(user string, purpose cluster.Purpose) []string {
 		t.Helper()
-		client, err := connect(user, password)
+		client, err := connect(instance.As(t, user))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,19 +259,19 @@ func TestLoginAndRights(t *testing.T) {
 		}
 		return lacking
 	}
-	if lacking := missing("reader", "p%25ss%3Aw%2Frd%401", cluster.ForReading); len(lacking) != 0 {
+	if lacking := missing("reader", cluster.ForReading); len(lacking) != 0 {
 		t.Errorf("the reader lacks %q", lacking)
 	}
-	if lacking := missing("restorer", "secret3", cluster.ForRestoring); len(lacking) != 0 {
+	if lacking := missing("restorer", cluster.ForRestoring); len(lacking) != 0 {
 		t.Errorf("the restorer lacks %q", lacking)
 	}
-	if lacking := missing("backup", "secret2", cluster.ForReading); len(lacking) == 0 || !strings.Contains(lacking[0], "clusterMonitor") {
+	if lacking := missing("backup", cluster.ForReading); len(lacking) == 0 || !strings.Contains(lacking[0], "clusterMonitor") {
 		t.Errorf("without clusterMonitor it lacks %q", lacking)
 	}
-	if lacking := missing("app", "secret4", cluster.ForRestoring); !slices.ContainsFunc(lacking, func(l string) bool { return strings.HasPrefix(l, "setUserWriteBlockMode") }) {
+	if lacking := missing("app", cluster.ForRestoring); !slices.ContainsFunc(lacking, func(l string) bool { return strings.HasPrefix(l, "setUserWriteBlockMode") }) {
 		t.Errorf("an application lacks %q", lacking)
 	}
-	reader, err := connect("reader", "p%25ss%3Aw%2Frd%401")
+	reader, err := connect(instance.As(t, "reader"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +282,7 @@ func TestLoginAndRights(t *testing.T) {
 		Key: keyOf(t, 1), Result: mustRaw(bson.D{{Key: "_id", Value: 1}})}}); pitr.KindOf(err) != pitr.KindDenied {
 		t.Errorf("a reader who writes: %v", err)
 	}
-	restorer, err := connect("restorer", "secret3")
+	restorer, err := connect(instance.As(t, "restorer"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +307,7 @@ func TestLoginAndRights(t *testing.T) {
 }
 
 func TestWritersNamesApplications(t *testing.T) {
-	r := newRig(t)
+	r := newFaultyRig(t)
 	r.insert("db.c", bson.D{{Key: "_id", Value: 1}})
 	writers, err := r.client.Writers(t.Context())
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"pitr"
 	"pitr/cluster"
+	"pitr/internal/mongotest"
 	"pitr/internal/replsim"
 )
 
@@ -30,15 +31,25 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	server, err := replsim.Start(context.Background(), replsim.Options{})
+	return newRigOn(t, mongotest.Need{})
+}
+
+// newFaultyRig is for tests that disturb the server.
+func newFaultyRig(t *testing.T) *rig {
+	t.Helper()
+	return newRigOn(t, mongotest.Need{Faults: true})
+}
+
+func newRigOn(t *testing.T, need mongotest.Need) *rig {
+	t.Helper()
+	instance := mongotest.Start(t, need)
+	// Members that come back are to be noticed at once, or disturbances take ten seconds each.
+	r := &rig{t: t, server: instance.Sim, uri: instance.URI + "&heartbeatFrequencyMS=500"}
+	driver, err := mongo.Connect(options.Client().ApplyURI(r.uri))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Close)
-	r := &rig{t: t, server: server, uri: server.URI() + "&heartbeatFrequencyMS=500"}
-	if r.driver, err = mongo.Connect(options.Client().ApplyURI(r.uri)); err != nil {
-		t.Fatal(err)
-	}
+	r.driver = driver
 	t.Cleanup(func() { _ = r.driver.Disconnect(context.Background()) })
 	r.client = r.connect(cluster.Options{URI: r.uri})
 	return r

@@ -82,14 +82,12 @@ func (t *taking) begin(ctx context.Context) (err error) {
 		if err := t.chooseStart(ctx); err != nil {
 			return err
 		}
-		if t.branch, err = t.Archive.CatchUp(ctx, t.from); err != nil {
-			return err
-		}
-		missing, err := t.uncovered(ctx, pitr.Window{After: t.fetch.Before(), Through: t.from})
+		missing, err := t.archived(ctx, pitr.Window{After: t.fetch.Before(), Through: t.from})
 		if missing == nil || err != nil {
 			return err
 		}
-		// The archive began while a transaction was open: its first entries are not there. It will be over soon.
+		// The archive has only just begun, behind S or in the middle of a transaction, or it has a hole there. A later S will
+		// find all that it needs.
 		if t.Now().After(deadline) {
 			return missing
 		}
@@ -97,6 +95,18 @@ func (t *taking) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
+}
+
+// archived brings the archive to the end of a window and gives nil when it covers all of it, else what is missing.
+func (t *taking) archived(ctx context.Context, window pitr.Window) (missing, err error) {
+	t.branch, err = t.Archive.CatchUp(ctx, window.Through)
+	switch {
+	case pitr.KindOf(err) == pitr.KindHole:
+		return err, nil
+	case err != nil:
+		return nil, err
+	}
+	return t.uncovered(ctx, window)
 }
 
 func (t *taking) chooseStart(ctx context.Context) error {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"pitr/cluster"
 	"pitr/format"
 	"pitr/history/fold"
+	"pitr/internal/mongotest"
 	"pitr/internal/replsim"
 	"pitr/oplog"
 	"pitr/snapshot"
@@ -36,9 +36,7 @@ type live struct {
 	driver     *mongo.Client
 	client     *cluster.Client
 	repository *catalog.Repository
-	archive    *liveArchive
-	// later is how far the server's clock was put forward.
-	later atomic.Int64
+	archive    *oplog.Archiver
 }
 
 const bigDocuments = 9000
@@ -46,24 +44,22 @@ const bigDocuments = 9000
 func newLive(t *testing.T) *live {
 	t.Helper()
 	l := &live{t: t}
-	server, err := replsim.Start(context.Background(), replsim.Options{
-		Clock: func() time.Time { return time.Now().Add(time.Duration(l.later.Load())) }})
+	instance := mongotest.Start(t, mongotest.Need{Faults: true})
+	l.server = instance.Sim
+	driver, err := mongo.Connect(options.Client().ApplyURI(instance.URI))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Close)
-	l.server = server
-	if l.driver, err = mongo.Connect(options.Client().ApplyURI(server.URI())); err != nil {
-		t.Fatal(err)
-	}
+	l.driver = driver
 	t.Cleanup(func() { _ = l.driver.Disconnect(context.Background()) })
-	l.client, err = cluster.Connect(t.Context(), cluster.Options{URI: server.URI(), Await: 50 * time.Millisecond, Timeout: 10 * time.Second})
+	l.client, err = cluster.Connect(t.Context(), cluster.Options{URI: instance.URI + "&heartbeatFrequencyMS=500",
+		Await: 50 * time.Millisecond, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.client.Close(context.Background()) })
 	l.repository = newRepository(t, storage.NewMemory())
-	l.archive = &liveArchive{client: l.client, repository: l.repository}
+	l.archive = oplog.NewArchiver(l.client, l.repository, oplog.ArchiveOptions{Lease: catalog.LeaseOptions{Holder: "me@here", Host: "here", Process: 1}})
 	for part := range 9 {
 		documents := bson.A{}
 		for i := range bigDocuments / 9 {
@@ -76,6 +72,19 @@ func newLive(t *testing.T) *live {
 		l.run("db", bson.D{{Key: "insert", Value: fmt.Sprint("small", i)}, {Key: "documents", Value: bson.A{
 			bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "_id", Value: "two"}}}}})
 	}
+	// The other kinds of collections. // case I15
+	for _, command := range []bson.D{
+		{{Key: "create", Value: "view"}, {Key: "viewOn", Value: "small0"}, {Key: "pipeline", Value: bson.A{bson.D{{Key: "$match", Value: bson.D{{Key: "n", Value: 1}}}}}}},
+		{{Key: "create", Value: "capped"}, {Key: "capped", Value: true}, {Key: "size", Value: 4096}},
+		{{Key: "insert", Value: "capped"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: 2}}, bson.D{{Key: "_id", Value: 1}}}}},
+		{{Key: "create", Value: "collated"}, {Key: "collation", Value: bson.D{{Key: "locale", Value: "de"}, {Key: "strength", Value: 2}}}},
+		{{Key: "insert", Value: "collated"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "Aa"}}, bson.D{{Key: "_id", Value: "b"}}}}},
+		{{Key: "create", Value: "clustered"}, {Key: "clusteredIndex", Value: bson.D{{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}}}},
+		{{Key: "insert", Value: "clustered"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: 2}}, bson.D{{Key: "_id", Value: 1}}}}},
+		{{Key: "create", Value: "dots.and ünïcode"}, {Key: "validator", Value: bson.D{{Key: "z", Value: bson.D{{Key: "$ne", Value: 1.0}}}, {Key: "a", Value: bson.D{{Key: "$ne", Value: 2}}}}}},
+	} {
+		l.run("db", command)
+	}
 	return l
 }
 
@@ -86,74 +95,6 @@ func (l *live) run(db string, command bson.D) bson.Raw {
 		l.t.Errorf("%v: %v", command[0], err)
 	}
 	return reply
-}
-
-// liveArchive writes real segments, one for each call.
-type liveArchive struct {
-	client     *cluster.Client
-	repository *catalog.Repository
-	branch     format.ID
-	prev       format.EntryMark
-}
-
-func (a *liveArchive) CatchUp(ctx context.Context, through pitr.Timestamp) (format.ID, error) {
-	if a.branch == "" {
-		a.branch, _ = a.repository.NewID()
-		if err := a.repository.PutBranch(ctx, format.Branch{ID: a.branch, Created: time.Now().UTC(), Hosts: []string{"h:1"}}); err != nil {
-			return "", err
-		}
-		oldest, _, err := a.client.OplogBounds(ctx)
-		if err != nil {
-			return "", err
-		}
-		a.prev.TS = oldest.TS.Before()
-	}
-	if a.prev.TS >= through {
-		return a.branch, nil
-	}
-	writer, err := format.NewWriter(format.WriterOptions{})
-	if err != nil {
-		return "", err
-	}
-	facts := format.SegmentFacts{Branch: a.branch, Window: pitr.Window{After: a.prev.TS, Through: through}, Prev: a.prev}
-	for batch, err := range a.client.Oplog(ctx, a.prev.TS+1) {
-		if err != nil {
-			return "", err
-		}
-		for raw, err := range batch.Documents() {
-			entry, decodeErr := oplog.Decode(raw)
-			if err = errors.Join(err, decodeErr); err != nil {
-				return "", err
-			}
-			if entry.OpTime.TS > through {
-				break
-			}
-			if facts.Entries++; facts.Entries == 1 {
-				facts.First = entry.OpTime
-			}
-			facts.Last = format.EntryMark{OpTime: entry.OpTime, Digest: format.Sum(raw)}
-			if _, err := writer.Append(0, raw); err != nil {
-				return "", err
-			}
-		}
-		if facts.Last.TS >= through {
-			break
-		}
-	}
-	if facts.Last.TS != through {
-		return "", fmt.Errorf("no entry at %s", through)
-	}
-	facts.Majority = facts.Last.OpTime
-	name, err := facts.SegmentName()
-	if err != nil {
-		return "", err
-	}
-	sealed, err := writer.Finish(name, facts.BSON())
-	if err != nil {
-		return "", err
-	}
-	a.prev = facts.Last
-	return a.branch, a.repository.Put(ctx, sealed.Name, sealed.Data)
 }
 
 // hooked is the client with something that happens between the batches of the large collection.
@@ -383,7 +324,7 @@ func TestSnapshotOfALiveServer(t *testing.T) {
 		{"writers, no moments", true, 3, nil, format.ExactThroughOplog, nil},
 		{"moment too old", false, 2, func(l *live, batch int) {
 			if batch == 1 {
-				l.later.Store(int64(400 * time.Second))
+				l.server.JumpClock(400 * time.Second)
 				l.run("db", bson.D{{Key: "insert", Value: "small0"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: "later"}}}}})
 			}
 		}, format.ExactThroughOplog, pitr.ErrMomentGone},
@@ -397,6 +338,11 @@ func TestSnapshotOfALiveServer(t *testing.T) {
 				l.server.DropConnections()
 			}
 		}, format.ExactOneTime, nil},
+		{"election", false, 2, func(l *live, batch int) { // case D01
+			if batch == 1 {
+				l.server.Elect()
+			}
+		}, "", nil},
 		{"renamed", true, 2, func(l *live, batch int) { // case D03
 			if batch == 1 {
 				l.run("admin", bson.D{{Key: "renameCollection", Value: "db.big"}, {Key: "to", Value: "db.large"}})
