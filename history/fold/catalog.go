@@ -62,8 +62,10 @@ func (s *State) catalogCommand(o *oplog.Op) error {
 	}
 	switch command := o.Command.(type) {
 	case oplog.CreateIndexes:
+		s.makeRoom(c, command.Specs)
 		return c.setIndexes(command.Specs, pitr.UUID{}, false)
 	case oplog.StartBuild:
+		s.makeRoom(c, command.Specs)
 		return c.setIndexes(command.Specs, command.ID, true)
 	case oplog.CommitBuild:
 		return c.setIndexes(command.Specs, command.ID, false)

@@ -226,6 +226,33 @@ func TestFoldCatalog(t *testing.T) {
 	}
 }
 
+// TestFoldConvergesOnIndexes: a catalog that was listed after some of the entries comes to the same order as one that was
+// listed before all of them.
+func TestFoldConvergesOnIndexes(t *testing.T) {
+	spec := func(name string) string { return `"v":2,"key":{"` + name + `":1},"name":"` + name + `"` }
+	history := []string{`{"dropIndexes":"orders","index":"a"}`, `{"createIndexes":"orders",` + spec("a") + `}`, `{"createIndexes":"orders",` + spec("b") + `}`,
+		`{"startIndexBuild":"orders","indexBuildUUID":{"$uuid":"07000000-0000-0000-0000-000000000000"},"indexes":[{` + spec("c") + `}]}`,
+		`{"dropIndexes":"orders","index":"b"}`, `{"createIndexes":"orders",` + spec("b") + `}`,
+		`{"commitIndexBuild":"orders","indexBuildUUID":{"$uuid":"07000000-0000-0000-0000-000000000000"},"indexes":[{` + spec("c") + `}]}`}
+	for listedAfter := range len(history) + 1 {
+		early := tell(t, 99)
+		early.must(early.command(first, `{"createIndexes":"orders",`+spec("a")+`}`))
+		for _, command := range history[:listedAfter] {
+			early.must(early.command(first, command))
+		}
+		listed, err := early.state.Collections()
+		early.must(err)
+		again := &story{t: t, second: 10, state: fold.New(fold.Options{Exact: pitr.NewTimestamp(99, 1)})}
+		again.must(again.state.AddCollection(listed[0]))
+		for _, command := range history {
+			again.must(again.command(first, command))
+		}
+		if got := again.collections(); got != "shop.orders collection {} _id_ a c b" {
+			t.Errorf("listed after %d entries: %s", listedAfter, got)
+		}
+	}
+}
+
 func TestFoldCollMod(t *testing.T) {
 	for name, test := range map[string]struct{ before, changes, want string }{
 		"validator brings level and action": {`{}`, `"validator":{"a":1}`, `{"validator":{"a":1},"validationLevel":"strict","validationAction":"error"}`},

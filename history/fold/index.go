@@ -142,6 +142,14 @@ func (c *collection) setIndexes(specs []bson.Raw, build pitr.UUID, building bool
 	return nil
 }
 
+// makeRoom lets indexes that are about to begin take their place at the end of the list, where a catalog that was listed
+// later has them somewhere already: so the order converges, too.
+func (s *State) makeRoom(c *collection, specs []bson.Raw) {
+	if s.converging {
+		c.abortBuild(oplog.Build{Specs: specs})
+	}
+}
+
 // dropIndex takes an index from the list, by name or, in very old entries, by key or all but that of _id.
 func (c *collection) dropIndex(drop oplog.DropIndexes) (found bool) {
 	return c.remove(func(each index) bool {
