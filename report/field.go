@@ -1,24 +1,44 @@
 package report
 
-import "go.mongodb.org/mongo-driver/v2/bson"
+import (
+	"go.mongodb.org/mongo-driver/v2/bson"
 
-// fields lists both versions of a record field by field, in the order of the version at T, then what only E has.
+	"pitr/diff"
+)
+
+// fields lists both versions of a record field by field. A record that stands on one side only is listed with all its
+// fields; of one that was changed, the _id and what differs.
 func fields(e, t bson.Raw) []field {
+	if e == nil || t == nil {
+		return wholeRecord(e, t)
+	}
 	var list []field
-	shown := map[string]bool{}
-	for _, side := range []bson.Raw{t, e} {
-		elements, err := side.Elements()
-		if err != nil {
+	for _, change := range diff.Fields(e, t) {
+		path := change.Path.String()
+		if change.Kind == diff.FieldMoved {
+			path += " (has another place)"
+		}
+		list = append(list, newField(path, change.E, change.T))
+	}
+	return list
+}
+
+func wholeRecord(e, t bson.Raw) []field {
+	document := e
+	if document == nil {
+		document = t
+	}
+	elements, err := document.Elements()
+	if err != nil {
+		return nil
+	}
+	var list []field
+	for _, element := range elements {
+		if e == nil {
+			list = append(list, newField(element.Key(), bson.RawValue{}, element.Value()))
 			continue
 		}
-		for _, element := range elements {
-			name := element.Key()
-			if shown[name] {
-				continue
-			}
-			shown[name] = true
-			list = append(list, newField(name, lookup(e, name), lookup(t, name)))
-		}
+		list = append(list, newField(element.Key(), element.Value(), bson.RawValue{}))
 	}
 	return list
 }
@@ -31,15 +51,4 @@ func newField(path string, e, t bson.RawValue) field {
 	textT, cutT := valueText(t)
 	textE, cutE := valueText(e)
 	return field{path, kind, textT, textE, cutT, cutE}
-}
-
-func lookup(document bson.Raw, name string) bson.RawValue {
-	if document == nil {
-		return bson.RawValue{}
-	}
-	value, err := document.LookupErr(name)
-	if err != nil {
-		return bson.RawValue{}
-	}
-	return value
 }

@@ -173,3 +173,26 @@ func archiveStatus(ctx context.Context, run *session, _ *cli.Context) error {
 	run.next("pitr archive run", "(nobody is archiving)")
 	return nil
 }
+
+// catchUp brings the archive to the present, so that a look back misses nothing: by waiting for the archiver that runs, or
+// by archiving. Where no cluster is configured, or it cannot be reached, the archive is looked at as it is, and that is said.
+func (run *session) catchUp(ctx context.Context, repository *catalog.Repository) error {
+	client, err := run.connect(ctx, "uri")
+	if kind := pitr.KindOf(err); kind == pitr.KindInvalid || kind == pitr.KindUnavailable {
+		fmt.Fprintf(run.err, "looking at the archive as it is: %s\n", printable(err.Error()))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close(context.WithoutCancel(ctx))
+	if client.Server().Ability != pitr.AbilityFull {
+		return nil
+	}
+	now, err := client.MajorityOpTime(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = run.archiver(client, repository).CatchUp(ctx, now.TS)
+	return err
+}

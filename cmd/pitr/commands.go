@@ -10,8 +10,10 @@ func commands(s streams) []*cli.Command {
 		archiveCommand(s),
 		timelineCommand(s),
 		markCommand(s),
+		findCommand(s),
 		restoreCommand(s),
+		reportCommand(s),
 	}
 	list = append(list, jobCommands(s)...)
-	return append(list, leaseCommand(s), configCommand(s))
+	return append(list, diffCommand(s), traceCommand(s), leaseCommand(s), configCommand(s))
 }

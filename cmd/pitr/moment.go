@@ -39,6 +39,15 @@ func (run *session) resolve(ctx context.Context, around surroundings, text strin
 	return run.second(ctx, around, moment)
 }
 
+// resolveEarly is resolve for the beginning of a look-back, where a bare second means before its entries.
+func (run *session) resolveEarly(ctx context.Context, around surroundings, text string) (pitr.Timestamp, error) {
+	moment, err := pitr.ParseTime(text, pitr.TimeContext{Now: run.now()})
+	if err == nil && moment.Kind == pitr.MomentSecond {
+		return moment.BeforeSecond(), nil
+	}
+	return run.resolve(ctx, around, text)
+}
+
 // now is the majority point of the cluster, or the end of the archive where no server is asked.
 func (around surroundings) now(ctx context.Context) (pitr.Timestamp, error) {
 	if around.client != nil {

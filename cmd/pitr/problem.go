@@ -3,9 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"pitr"
+	"pitr/report"
 )
 
 // problem is an error on its way to a person or a program.
@@ -73,20 +73,5 @@ func printErrorLine(s streams, p problem) {
 	}
 }
 
-// printable escapes control characters and the marks that turn text around, so that no name or value read from a
-// repository or a server can move the cursor or hide what follows it. // case X16
-func printable(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\n' || r == '\t':
-			out.WriteRune(r)
-		case r < 0x20, r >= 0x7f && r < 0xa0, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e,
-			r >= 0x2066 && r <= 0x2069, r == 0xfeff, r == 0xfffd:
-			fmt.Fprintf(&out, "\\u%04x", r)
-		default:
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
-}
+// printable makes any text safe for a terminal. // case X16
+func printable(text string) string { return report.Printable(text) }

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"pitr"
+	"pitr/catalog"
+	"pitr/history"
+)
+
+func findCommand(s streams) *cli.Command {
+	return &cli.Command{
+		Name:  "find",
+		Usage: "find what did the damage, and what each moment to go back to would cost",
+		Description: "Lists suspicious events of the archive (index drops, drops, renames, changed options, mass deletes and\n" +
+			"updates), the spans in which a unique index was missing with the duplicates written meanwhile, and the moments\n" +
+			"just before them, priced in records.\n\nExample:\n   pitr find --since \"2h ago\"\n   pitr find --since \"mark:before v4.1.0\"",
+		Flags: append(scopeFlags(),
+			&cli.StringFlag{Name: "since", Usage: "look from this `MOMENT` on", Value: "2h ago"},
+			&cli.StringFlag{Name: "until", Usage: "look up to this `MOMENT`", Value: "now"}),
+		Action: action(s, nil, runFind),
+	}
+}
+
+// eventLine, duplicatesLine and candidateLine are the JSON lines of `pitr find`.
+type eventLine struct {
+	Type       string            `json:"type"`
+	Version    int               `json:"v"`
+	Event      history.EventKind `json:"event"`
+	At         pitr.OpTime       `json:"at"`
+	NS         pitr.Namespace    `json:"ns"`
+	Index      string            `json:"index,omitempty"`
+	Detail     string            `json:"detail,omitempty"`
+	Documents  *int64            `json:"documents,omitempty"`
+	Suspicious bool              `json:"suspicious"`
+}
+
+type duplicatesLine struct {
+	Type      string         `json:"type"`
+	Version   int            `json:"v"`
+	NS        pitr.Namespace `json:"ns"`
+	Index     string         `json:"index"`
+	Dropped   pitr.OpTime    `json:"dropped"`
+	Rebuilt   pitr.OpTime    `json:"rebuilt,omitzero"`
+	Groups    int64          `json:"groups"`
+	Documents int64          `json:"documents"`
+	Doubt     string         `json:"doubt,omitempty"`
+}
+
+type candidateLine struct {
+	Type    string                          `json:"type"`
+	Version int                             `json:"v"`
+	To      string                          `json:"to"`
+	Step    history.EventKind               `json:"step"`
+	NS      pitr.Namespace                  `json:"ns"`
+	Lost    map[string]map[pitr.Class]int64 `json:"lost"`
+	Total   map[pitr.Class]int64            `json:"total"`
+	Guessed bool                            `json:"guessed,omitempty"`
+}
+
+// search is one run of `pitr find`.
+type search struct {
+	run        *session
+	repository *catalog.Repository
+	scope      pitr.Scope
+	window     pitr.Window
+	past       *history.History
+	findings   history.Findings
+	candidates []history.Candidate
+}
+
+func runFind(ctx context.Context, run *session, c *cli.Context) error {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return err
+	}
+	f := &search{run: run, scope: scope}
+	if f.repository, err = run.openRepository(ctx, writing); err != nil {
+		return err
+	}
+	if err := run.catchUp(ctx, f.repository); err != nil {
+		return err
+	}
+	if err := f.open(ctx, c.String("since"), c.String("until")); err != nil {
+		return err
+	}
+	options := history.EventOptions{Scope: scope}
+	if options.Except, err = jobWindows(ctx, f.repository); err != nil {
+		return err
+	}
+	if f.findings, err = f.past.Find(ctx, f.window, options); err != nil {
+		return err
+	}
+	var suspicious []history.Event
+	for _, event := range f.findings.Events {
+		if event.Suspicious() {
+			suspicious = append(suspicious, event)
+		}
+	}
+	if f.candidates, err = f.past.Candidates(ctx, suspicious, f.window.Through, history.CandidateOptions{Scope: scope}); err != nil {
+		return err
+	}
+	if err := f.printEvents(); err != nil {
+		return err
+	}
+	if err := f.printGaps(ctx); err != nil {
+		return err
+	}
+	return f.printCandidates()
+}
+
+// open resolves the window and opens the history at its beginning. A beginning before the first reachable moment is moved
+// there and said.
+func (f *search) open(ctx context.Context, since, until string) error {
+	around := surroundings{repository: f.repository, scope: f.scope}
+	var err error
+	if f.window.Through, err = f.run.resolve(ctx, around, until); err != nil {
+		return err
+	}
+	if f.window.After, err = f.run.resolveEarly(ctx, around, since); err != nil {
+		return err
+	}
+	f.past, err = history.Open(ctx, f.repository, history.Start{At: f.window.After, Scope: f.scope}, history.Options{})
+	var unreachable *catalog.Unreachable
+	if !errors.As(err, &unreachable) {
+		return err
+	}
+	timeline, timelineErr := f.repository.Timeline(ctx)
+	if timelineErr != nil {
+		return timelineErr
+	}
+	for _, stretch := range timeline.Reachable(timeline.Tip(), f.scope) {
+		if stretch.First > f.window.After && stretch.First <= f.window.Through {
+			fmt.Fprintf(f.run.err, "looking from %s on, the first moment that can be reached\n", clockText(stretch.First))
+			f.window.After = stretch.First
+			f.past, err = history.Open(ctx, f.repository, history.Start{At: f.window.After, Scope: f.scope}, history.Options{})
+			return err
+		}
+	}
+	return err
+}
+
+// jobWindows are the spans that jobs wrote in: what they did is no damage.
+func jobWindows(ctx context.Context, repository *catalog.Repository) ([]pitr.Window, error) {
+	timeline, err := repository.Timeline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var windows []pitr.Window
+	for _, line := range timeline.Lines {
+		for _, job := range line.Jobs {
+			windows = append(windows, pitr.Window{After: job.First.Before(), Through: job.Last})
+		}
+	}
+	return windows, nil
+}
+
+func (f *search) printEvents() error {
+	if len(f.findings.Events) == 0 && !f.run.json {
+		fmt.Fprintf(f.run.out, "nothing suspicious between %s and %s\n", clockText(f.window.After), clockText(f.window.Through))
+	}
+	var rows [][]string
+	for _, event := range f.findings.Events {
+		line := eventLine{Type: "event", Version: 1, Event: event.Kind, At: event.OpTime, NS: event.NS, Index: pitr.IndexName(event.Index),
+			Detail: event.Detail, Suspicious: event.Suspicious()}
+		if event.Documents >= 0 {
+			line.Documents = &event.Documents
+		}
+		if f.run.json {
+			if err := f.run.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		mark := " "
+		if line.Suspicious {
+			mark = "!"
+		}
+		rows = append(rows, []string{mark, event.OpTime.TS.Time().Format("15:04:05"), event.OpTime.TS.String(), eventText(event)})
+	}
+	if f.run.json {
+		return nil
+	}
+	return f.run.table(rows)
+}
+
+func eventText(event history.Event) string {
+	text := string(event.Kind)
+	if name := pitr.IndexName(event.Index); name != "" {
+		text += " " + name
+	}
+	text += " " + event.NS.String()
+	if event.Documents >= 0 {
+		text += ", " + grouped(event.Documents) + " documents"
+	}
+	if event.Detail != "" {
+		text += " (" + event.Detail + ")"
+	}
+	return text
+}
+
+// printGaps tells the spans without a unique index, with the duplicates that stand at the end of the window.
+func (f *search) printGaps(ctx context.Context) error {
+	if len(f.findings.Gaps) == 0 {
+		return nil
+	}
+	view, err := f.past.View(ctx, f.window.Through, f.scope)
+	if err != nil {
+		return err
+	}
+	for _, gap := range f.findings.Gaps {
+		collection, there := view.Collection(gap.NS)
+		if !there {
+			continue
+		}
+		found, err := view.Duplicates(ctx, collection, gap.Spec)
+		if err != nil {
+			return err
+		}
+		line := duplicatesLine{Type: "index gap", Version: 1, NS: gap.NS, Index: pitr.IndexName(gap.Spec), Dropped: gap.Dropped,
+			Rebuilt: gap.Rebuilt, Groups: found.Groups, Documents: found.Documents, Doubt: found.Doubt}
+		if f.run.json {
+			if err := f.run.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		until := "and is still missing"
+		if !gap.Rebuilt.IsZero() {
+			until = "until " + gap.Rebuilt.TS.String()
+		}
+		fmt.Fprintf(f.run.out, "unique index %s of %s was missing from %s %s: %s duplicates in %s groups stand now\n", printable(line.Index),
+			printable(gap.NS.String()), gap.Dropped.TS, until, grouped(line.Documents), grouped(line.Groups))
+		if found.Doubt != "" {
+			fmt.Fprintf(f.run.out, "  not exact: %s\n", printable(found.Doubt))
+		}
+	}
+	return nil
+}
+
+func (f *search) printCandidates() error {
+	var rows [][]string
+	for _, candidate := range f.candidates {
+		line := candidateLine{Type: "candidate", Version: 1, To: "before " + candidate.Event.OpTime.TS.String(), Step: candidate.Event.Kind,
+			NS: candidate.Event.NS, Lost: map[string]map[pitr.Class]int64{}, Total: candidate.Total(), Guessed: candidate.Guessed}
+		for ns, classes := range candidate.Lost {
+			line.Lost[ns.String()] = classes
+		}
+		if f.run.json {
+			if err := f.run.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{line.To, "just before: " + eventText(candidate.Event), priceText(line.Total)})
+	}
+	if f.run.json || len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(f.run.out, "\nmoments to go back to, with what would be lost:")
+	if err := f.run.table(rows); err != nil {
+		return err
+	}
+	f.run.next(fmt.Sprintf("pitr restore --to %q --dry-run", rows[0][0]))
+	return nil
+}
+
+func priceText(total map[pitr.Class]int64) string {
+	text := ""
+	for _, class := range classOrder {
+		if n := total[class]; n > 0 {
+			if text != "" {
+				text += ", "
+			}
+			text += grouped(n) + " " + string(class)
+		}
+	}
+	return text
+}
