@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
@@ -23,6 +25,11 @@ type Source interface {
 	// Oplog yields all entries from a moment on, in order, and follows. An empty batch says that there is nothing new at
 	// present. It ends with an error, of kind unavailable where it may be started again.
 	Oplog(ctx context.Context, from pitr.Timestamp) iter.Seq2[pitr.Batch, error]
+}
+
+// Noter writes no-op entries into the oplog; cluster.Client is one.
+type Noter interface {
+	Note(ctx context.Context, data bson.Raw) (pitr.Timestamp, error)
 }
 
 // The defaults of ArchiveOptions.
@@ -42,6 +49,9 @@ type ArchiveOptions struct {
 	// Patience is how long Once and CatchUp go on without getting anything from the source; 5 minutes when zero. Follow
 	// goes on for ever.
 	Patience time.Duration
+	// Notes, where it is set, lets CatchUp ask a running archiver to hurry, by a note in the oplog; without it CatchUp waits
+	// until that archiver cuts by itself.
+	Notes Noter
 	// Report hears how far the archive has come, after each segment and when the archiver begins or ends to wait.
 	Report func(ArchiveStatus)
 	Log    *slog.Logger
@@ -186,8 +196,27 @@ func (a *Archiver) CatchUp(ctx context.Context, through pitr.Timestamp) (format.
 	}
 }
 
+// hurry asks the archiver that runs, if one does, to cut at once. A note that cannot be written costs only time.
+func (a *Archiver) hurry(ctx context.Context) error {
+	if a.Notes == nil {
+		return nil
+	}
+	state, err := a.repository.ShowLease(ctx, catalog.LeaseArchive)
+	if err != nil || !state.Held() {
+		return err
+	}
+	note, err := bson.Marshal(cutNote)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Notes.Note(ctx, note); err != nil && ctx.Err() == nil {
+		a.Log.Info("the archiver cannot be asked to hurry", "error", err)
+	}
+	return nil
+}
+
 // pollPause is how often a run looks how far another one's archive has come.
-const pollPause = time.Second
+const pollPause = 250 * time.Millisecond
 
 // catchUpAlone waits for the lease for as long as ctx lasts.
 func (a *Archiver) catchUpAlone(ctx context.Context, through pitr.Timestamp) error {

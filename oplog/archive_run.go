@@ -39,6 +39,8 @@ type archiving struct {
 	// pending are entries that were read and are not known to stay.
 	pending      []pendingEntry
 	pendingBytes int
+	// asked says that somebody waits for the open segment.
+	asked bool
 	// upload is the segment that is being put; nil when none is.
 	upload *upload
 	// moved is when the last entry was taken over, checked when the oldest entry of the source was asked for.
@@ -240,7 +242,8 @@ func (r *archiving) after(ctx context.Context) error {
 				return err
 			}
 		}
-		if r.segment.entries > 0 && r.Now().Sub(r.segment.began) >= r.CutAge {
+		if r.segment.entries > 0 && (r.asked || r.Now().Sub(r.segment.began) >= r.CutAge) {
+			r.asked = false
 			if err := r.cut(ctx); err != nil {
 				return err
 			}
@@ -312,10 +315,31 @@ func (r *archiving) add(ctx context.Context, entry pendingEntry) error {
 		return err
 	}
 	r.last = r.segment.facts.Last
+	r.asked = r.asked || asksToCut(entry.raw)
 	if r.segment.full(r.CutBytes) {
 		return r.cut(ctx)
 	}
 	return nil
+}
+
+// cutNote is what a run that waits for the archive writes into the oplog as a note: whoever archives cuts there.
+var cutNote = bson.D{{Key: "msg", Value: "pitr waits for the archive"}}
+
+// freezeNamespace is where a write block shows in the oplog; whoever set it waits for the archive to pass it.
+const freezeNamespace = "config.user_writes_critical_sections"
+
+// asksToCut reports whether somebody waits for this entry to be in the archive.
+func asksToCut(raw bson.Raw) bool {
+	op, _ := raw.Lookup("op").StringValueOK()
+	switch op {
+	case "n":
+		message, _ := raw.Lookup("o", "msg").StringValueOK()
+		return message == cutNote[0].Value
+	case "i", "d":
+		ns, _ := raw.Lookup("ns").StringValueOK()
+		return ns == freezeNamespace
+	}
+	return false
 }
 
 // watchWindow asks from time to time how much the source still has, for those who watch.

@@ -57,7 +57,7 @@ func newArchiveLine(status oplog.ArchiveStatus) archiveLine {
 
 // archiver connects cluster and repository.
 func (run *session) archiver(client *cluster.Client, repository *catalog.Repository) *oplog.Archiver {
-	return oplog.NewArchiver(client, repository, oplog.ArchiveOptions{Lease: run.lease(), Log: run.log})
+	return oplog.NewArchiver(client, repository, oplog.ArchiveOptions{Lease: run.lease(), Notes: client, Log: run.log})
 }
 
 // withCluster opens the repository for writing and the cluster for reading, and closes the cluster afterwards.

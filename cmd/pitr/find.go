@@ -57,7 +57,7 @@ type candidateLine struct {
 	To      string                          `json:"to"`
 	Step    history.EventKind               `json:"step"`
 	NS      pitr.Namespace                  `json:"ns"`
-	Lost    map[string]map[pitr.Class]int64 `json:"lost"`
+	Records map[string]map[pitr.Class]int64 `json:"records"`
 	Total   map[pitr.Class]int64            `json:"total"`
 	Guessed bool                            `json:"guessed,omitempty"`
 }
@@ -246,9 +246,9 @@ func (f *search) printCandidates() error {
 	var rows [][]string
 	for _, candidate := range f.candidates {
 		line := candidateLine{Type: "candidate", Version: 1, To: "before " + candidate.Event.OpTime.TS.String(), Step: candidate.Event.Kind,
-			NS: candidate.Event.NS, Lost: map[string]map[pitr.Class]int64{}, Total: candidate.Total(), Guessed: candidate.Guessed}
+			NS: candidate.Event.NS, Records: map[string]map[pitr.Class]int64{}, Total: candidate.Total(), Guessed: candidate.Guessed}
 		for ns, classes := range candidate.Lost {
-			line.Lost[ns.String()] = classes
+			line.Records[ns.String()] = classes
 		}
 		if f.run.json {
 			if err := f.run.line(line); err != nil {

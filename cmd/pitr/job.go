@@ -102,6 +102,9 @@ func (run *session) openJob(ctx context.Context, want access) (*job, error) {
 		return nil, err
 	}
 	archiver := run.archiver(j.reading, j.repository)
+	if want == reading {
+		archiver.Notes = nil // a dry run leaves no trace on the cluster
+	}
 	timeline, err := j.repository.Timeline(ctx)
 	if err != nil {
 		j.close(ctx)

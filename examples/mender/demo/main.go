@@ -134,7 +134,7 @@ func (d *demo) protect(ctx context.Context) error {
 
 // damage is the release, with live clients before, during and after it.
 func (d *demo) damage(ctx context.Context) error {
-	live := d.story.Live(ctx, 4*time.Millisecond)
+	live := d.story.Live(ctx, 20*time.Millisecond)
 	time.Sleep(time.Second)
 	if _, err := d.pitr(ctx, "mark", "before v4.1.0-saas.16"); err != nil {
 		return err
