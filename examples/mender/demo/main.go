@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -22,6 +24,7 @@ func main() {
 	program := flag.String("pitr", "bin/pitr", "the program under demonstration")
 	keep := flag.String("keep", "", "folder for repository and page (default: a temporary folder)")
 	seed := flag.Uint64("seed", 20251022, "seed of the data")
+	serve := flag.Bool("serve", false, "only start the server with the data and print its connection strings, for trying pitr by hand")
 	small := flag.Bool("small", false, "use the size of the tests")
 	flag.Parse()
 	size := mender.DemoSize
@@ -29,7 +32,11 @@ func main() {
 		size = mender.TestSize
 	}
 	d := &demo{out: os.Stdout, program: *program, folder: *keep, seed: *seed, size: size, started: time.Now()}
-	if err := d.run(context.Background()); err != nil {
+	play := d.run
+	if *serve {
+		play = d.serve
+	}
+	if err := play(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -83,6 +90,23 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.stop(context.WithoutCancel(ctx))
 	d.printNumbers()
+	return nil
+}
+
+// serve keeps a server with the data up until it is interrupted.
+func (d *demo) serve(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := d.startServer(ctx); err != nil {
+		return err
+	}
+	if err := d.prepareData(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "export PITR_URI='%s'\nexport PITR_RESTORE_URI='%s'\n# the application: %s\n", d.server.read, d.server.restore, d.server.app)
+	d.server.live = d.story.Live(ctx, 20*time.Millisecond)
+	<-ctx.Done()
+	d.stop(context.WithoutCancel(ctx))
 	return nil
 }
 
