@@ -172,6 +172,9 @@ func (a *Archiver) CatchUp(ctx context.Context, through pitr.Timestamp) (format.
 	if err != nil || done {
 		return w.branch.ID, err
 	}
+	if err := a.hurry(ctx); err != nil {
+		return "", err
+	}
 	worked := make(chan error, 1)
 	var alone sync.WaitGroup
 	alone.Go(func() { worked <- a.catchUpAlone(ctx, through) })
@@ -260,6 +263,9 @@ func (w *watched) reached(ctx context.Context, through pitr.Timestamp) (bool, er
 func (a *Archiver) compareAt(ctx context.Context, branch format.ID, at pitr.Timestamp) error {
 	window := catalog.BranchWindow{Branch: branch, Window: pitr.Window{After: at.Before(), Through: at}}
 	for archived, err := range a.repository.Entries(ctx, window) {
+		if pitr.KindOf(err) == pitr.KindHole {
+			return nil // the archive begins behind the moment: there is nothing to compare
+		}
 		if err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func (d *demo) serve(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.out, "export PITR_URI='%s'\nexport PITR_RESTORE_URI='%s'\n# the application: %s\n", d.server.read, d.server.restore, d.server.app)
-	d.server.live = d.story.Live(ctx, 20*time.Millisecond)
+	d.server.live = d.story.Live(ctx, 150*time.Millisecond)
 	<-ctx.Done()
 	d.stop(context.WithoutCancel(ctx))
 	return nil
@@ -158,7 +158,7 @@ func (d *demo) protect(ctx context.Context) error {
 
 // damage is the release, with live clients before, during and after it.
 func (d *demo) damage(ctx context.Context) error {
-	live := d.story.Live(ctx, 20*time.Millisecond)
+	live := d.story.Live(ctx, 150*time.Millisecond)
 	time.Sleep(time.Second)
 	if _, err := d.pitr(ctx, "mark", "before v4.1.0-saas.16"); err != nil {
 		return err
