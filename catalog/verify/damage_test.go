@@ -34,6 +34,19 @@ type bent struct {
 	name string
 	data []byte
 	gone bool
+	// brief leaves out of listings what has nothing to do with the object, so that a hundred thousand runs end soon: what is
+	// left is a sound repository, too.
+	brief bool
+}
+
+// apart are the folders that the archive and snapshots can do without.
+var apart = []string{"condemned/", "holds/", "jobs/", "leases/", "marks/"}
+
+func (b *bent) hides(name string) bool {
+	within := func(name string) func(string) bool {
+		return func(folder string) bool { return strings.HasPrefix(name, folder) }
+	}
+	return b.brief && !slices.ContainsFunc(apart, within(b.name)) && slices.ContainsFunc(apart, within(name))
 }
 
 func (b *bent) Read(ctx context.Context, name string, offset, n int64) ([]byte, error) {
@@ -64,6 +77,9 @@ func (b *bent) Stat(ctx context.Context, name string) (storage.Object, error) {
 func (b *bent) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Object, error] {
 	return func(yield func(storage.Object, error) bool) {
 		for object, err := range b.Store.List(ctx, prefix, after) {
+			if b.hides(object.Name) {
+				continue
+			}
 			if object.Name == b.name {
 				if b.gone {
 					continue
@@ -114,9 +130,10 @@ func contents(t testing.TB, store storage.Store) (names []string, data map[strin
 
 // damage is one way to spoil one object.
 type damage struct {
-	name string
-	what string
-	data []byte
+	name  string
+	what  string
+	data  []byte
+	brief bool
 }
 
 // each runs every damage against the repository, and tells of those that nobody finds or that are laid at the wrong door.
@@ -127,7 +144,7 @@ func each(t *testing.T, store storage.Store, damages iter.Seq[damage]) int {
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		wait.Go(func() {
 			for d := range work {
-				finding, err := detects(t.Context(), &bent{Store: store, name: d.name, data: d.data})
+				finding, err := detects(t.Context(), &bent{Store: store, name: d.name, data: d.data, brief: d.brief})
 				switch {
 				case err != nil:
 					t.Errorf("%s, %s: %v", d.name, d.what, err)
@@ -166,8 +183,11 @@ func stride() int {
 }
 
 func TestASoundRepositoryIsFoundSound(t *testing.T) {
-	if finding, err := detects(t.Context(), small(t)); err != nil || finding.IsDamage() {
-		t.Fatalf("%s, %v", finding, err)
+	store := small(t)
+	for _, name := range []string{"", "oplog/"} {
+		if finding, err := detects(t.Context(), &bent{Store: store, name: name, brief: name != ""}); err != nil || finding.IsDamage() {
+			t.Fatalf("%s, %v", finding, err)
+		}
 	}
 }
 
@@ -181,7 +201,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			for bit := 0; bit < 8*len(data[name]); bit += step {
 				bad := slices.Clone(data[name])
 				bad[bit/8] ^= 1 << (bit % 8)
-				if !yield(damage{name: name, what: fmt.Sprintf("bit %d of byte %d", bit%8, bit/8), data: bad}) {
+				if !yield(damage{name: name, what: fmt.Sprintf("bit %d of byte %d", bit%8, bit/8), data: bad, brief: true}) {
 					return
 				}
 			}
@@ -198,7 +218,7 @@ func TestEveryTruncationIsFound(t *testing.T) {
 	count := each(t, store, func(yield func(damage) bool) {
 		for _, name := range names {
 			for size := 0; size < len(data[name]); size += step {
-				if !yield(damage{name: name, what: fmt.Sprintf("cut to %d bytes", size), data: data[name][:size]}) {
+				if !yield(damage{name: name, what: fmt.Sprintf("cut to %d bytes", size), data: data[name][:size], brief: true}) {
 					return
 				}
 			}

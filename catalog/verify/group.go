@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"pitr/catalog"
@@ -124,13 +125,16 @@ func (v *verifier) group(ctx context.Context, g *group) error {
 	return v.archive(ctx, g)
 }
 
+// idCase finds ids in a name that was put into lower case.
+var idCase = regexp.MustCompile(`(\d{8})t(\d{6})z-`)
+
 // stranger tells of an object that is none of ours. A name that differs from one of ours in case only is worse: some stores
 // take both for the same.
 func (v *verifier) stranger(name string) error {
 	if strings.HasPrefix(name, leftovers) {
 		return nil
 	}
-	if _, err := format.ParseName(strings.ToLower(name)); err == nil || strings.EqualFold(name, strings.ToLower(name)) && name != strings.ToLower(name) {
+	if _, err := format.ParseName(idCase.ReplaceAllString(strings.ToLower(name), "${1}T${2}Z-")); err == nil {
 		return v.find(Finding{Kind: Damaged, Object: name, Where: "listing", What: "its name differs in case only from one that pitr gives"})
 	}
 	return v.find(Finding{Kind: Stranger, Object: name, Where: "listing", What: "pitr did not put it there"})

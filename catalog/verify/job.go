@@ -72,15 +72,12 @@ func (v *verifier) changes(ctx context.Context, g *group, changes format.Changes
 		if part.Name.Kind() != format.KindChangePart || part.Name.ID() != changes.Job || part.Name.Number() != i {
 			return v.disagree(g.folder+"changes.json", "%s has no place there", part.Name)
 		}
-		size, listed := g.take(part.Name)
-		if !listed || size != part.Size {
-			whole = false
-			if err := v.find(absent(part, size, listed)); err != nil {
-				return err
-			}
-			continue
+		there, err := v.claim(g, part)
+		if err != nil {
+			return err
 		}
-		if v.chosen() {
+		whole = whole && there
+		if there && v.chosen() {
 			parts = append(parts, part)
 		}
 	}

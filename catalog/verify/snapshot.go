@@ -170,14 +170,11 @@ func (v *verifier) lastUpTo(ctx context.Context, branch format.ID, segments []ca
 func (v *verifier) catalog(ctx context.Context, g *group, manifest format.Manifest) (c catalog.Catalog, usable bool, err error) {
 	whole := true
 	for _, part := range manifest.Objects.Catalog {
-		size, listed := g.take(part.Name)
-		if listed && size == part.Size {
-			continue
-		}
-		whole = false
-		if err := v.find(absent(part, size, listed)); err != nil {
+		there, err := v.claim(g, part)
+		if err != nil {
 			return c, false, err
 		}
+		whole = whole && there
 	}
 	if !whole {
 		return c, false, nil
@@ -188,24 +185,27 @@ func (v *verifier) catalog(ctx context.Context, g *group, manifest format.Manife
 	return c, true, nil
 }
 
-// absent is the finding about an object that the listing does not show as it was written.
-func absent(part format.Part, size int64, listed bool) Finding {
-	if !listed {
-		return Finding{Kind: Missing, Object: part.Name.String(), Where: "listing", What: "it is named and not there"}
+// claim takes a named object out of the group and reports whether the listing shows it as it was written; if not, it tells.
+func (v *verifier) claim(g *group, part format.Part) (bool, error) {
+	f := Finding{Kind: Missing, Object: part.Name.String(), Where: "listing", What: "it is named and not there"}
+	if size, listed := g.take(part.Name); listed {
+		if size == part.Size {
+			return true, nil
+		}
+		f.Kind, f.What = Damaged, fmt.Sprintf("%d bytes where %d were written", size, part.Size)
 	}
-	return Finding{Kind: Damaged, Object: part.Name.String(), Where: "listing",
-		What: fmt.Sprintf("%d bytes where %d were written", size, part.Size)}
+	return false, v.find(f)
 }
 
 // listed compares names and sizes, and tells of what nothing names. It gives the objects that need not be read any more.
 func (v *verifier) listed(g *group, c catalog.Catalog) (map[format.Name]bool, error) {
 	gone := map[format.Name]bool{}
 	check := func(part format.Part) error {
-		if size, listed := g.take(part.Name); !listed || size != part.Size {
+		there, err := v.claim(g, part)
+		if !there {
 			gone[part.Name] = true
-			return v.find(absent(part, size, listed))
 		}
-		return nil
+		return err
 	}
 	for _, chunk := range c.Chunks {
 		if err := check(chunk.Part); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-
 	"pitr"
 	"pitr/format"
 )
@@ -103,7 +101,7 @@ func (k *contents) keysOf(ctx context.Context, c *collection) func(func(pitr.Key
 
 func eachKey(block format.Block, yield func(pitr.Key, error) bool) bool {
 	for document := range block.Documents() {
-		key, err := pitr.KeyOf(bson.Raw(document))
+		key, err := pitr.KeyOf(document)
 		if !yield(key, err) || err != nil {
 			return false
 		}

@@ -19,7 +19,7 @@ func (v *verifier) where(ctx context.Context, object loaded) string {
 		}
 	}
 	if object.part.Name.Kind() == format.KindKeys {
-		return whereInKeys(data, object.part)
+		return whereInKeys(ctx, data, object.part)
 	}
 	container, err := format.OpenContainer(data, format.Expect{Name: object.part.Name, Directory: object.part.Directory}) //nolint:contextcheck // the bytes are in memory
 	if err != nil {
@@ -37,14 +37,13 @@ func whereInFrames(ctx context.Context, container *format.Container) string {
 	return "content"
 }
 
-func whereInKeys(data []byte, part format.Part) string {
+func whereInKeys(ctx context.Context, data []byte, part format.Part) string {
 	read := func(_ context.Context, offset, n int64) ([]byte, error) {
 		if offset+n > int64(len(data)) {
 			return nil, pitr.Corruptf("", "too short")
 		}
 		return data[offset : offset+n], nil
 	}
-	ctx := context.Background()
 	keys, err := format.OpenKeys(ctx, read, format.Expect{Name: part.Name, Size: int64(len(data)), Directory: part.Directory})
 	if err != nil {
 		return "header"
