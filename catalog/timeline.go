@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"pitr"
 	"pitr/format"
@@ -207,8 +208,31 @@ func (t Timeline) ReachOn(branch format.ID, moment pitr.Timestamp, scope pitr.Sc
 		}
 	}
 	refusal.Earlier, refusal.Later = nearest(s.reachable(), moment)
+	if lost := t.lostSnapshot(); lost.Err != nil && !inside && s.archived(moment) {
+		// The archive is there: what is missing is a snapshot, and one that could have served cannot be read.
+		return Route{}, &pitr.Error{Kind: pitr.KindOf(lost.Err), Op: "look for a way to " + moment.String(),
+			Hint: join(pitr.HintOf(lost.Err), refusal.hint()), Err: fmt.Errorf("%w; %s cannot be used: %w", refusal, lost.Object, lost.Err)}
+	}
 	return Route{}, &pitr.Error{Kind: pitr.KindHole, Op: "look for a way to " + moment.String(),
 		Hint: refusal.hint(), Err: refusal}
+}
+
+// lostSnapshot gives the first manifest that cannot be used, the zero value where there is none.
+func (t Timeline) lostSnapshot() Damaged {
+	for _, damaged := range t.Damaged {
+		if damaged.Object.Kind() == format.KindManifest {
+			return damaged
+		}
+	}
+	return Damaged{}
+}
+
+func (s survey) archived(moment pitr.Timestamp) bool {
+	return slices.ContainsFunc(s.windows, func(w pitr.Window) bool { return w.Contains(moment) })
+}
+
+func join(hints ...string) string {
+	return strings.Join(slices.DeleteFunc(hints, func(hint string) bool { return hint == "" }), "; ")
 }
 
 func (u *Unreachable) hint() string {

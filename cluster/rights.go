@@ -17,6 +17,8 @@ const (
 	ForReading Purpose = "reading"
 	// ForRestoring is restore, undo and reconcile: restore, readWriteAnyDatabase and clusterMonitor.
 	ForRestoring Purpose = "restoring"
+	// ForWriting is what a restore cannot do without: all but the write block, for which proven quiet can stand in.
+	ForWriting Purpose = "writing"
 )
 
 // resource is what a right is about: the cluster, or a database and a collection, where empty means any.
@@ -47,14 +49,16 @@ var needs = map[Purpose][]right{
 		{resource{db: "config", collection: "transactions"}, []string{"find"}, "backup"},
 		{resource{cluster: true}, []string{"replSetGetConfig", "inprog"}, "clusterMonitor"},
 	},
-	ForRestoring: {
-		{resource{db: "", collection: ""}, []string{"find", "insert", "update", "remove", "createIndex", "dropIndex",
-			"renameCollectionSameDB"}, "readWriteAnyDatabase"},
-		{resource{db: "", collection: ""}, []string{"createCollection", "dropCollection", "collMod",
-			"bypassDocumentValidation"}, "restore"},
-		{resource{cluster: true}, []string{actionBlock, actionPass}, "restore"},
-		{resource{cluster: true}, []string{"inprog", "replSetGetConfig"}, "clusterMonitor"},
-	},
+	ForRestoring: append(writing, right{resource{cluster: true}, []string{actionBlock, actionPass}, "restore"}),
+	ForWriting:   writing,
+}
+
+var writing = []right{
+	{resource{db: "", collection: ""}, []string{"find", "insert", "update", "remove", "createIndex", "dropIndex",
+		"renameCollectionSameDB"}, "readWriteAnyDatabase"},
+	{resource{db: "", collection: ""}, []string{"createCollection", "dropCollection", "collMod",
+		"bypassDocumentValidation"}, "restore"},
+	{resource{cluster: true}, []string{"inprog", "replSetGetConfig"}, "clusterMonitor"},
 }
 
 // grant is an element of authenticatedUserPrivileges.

@@ -46,6 +46,9 @@ func branchOf(ctx context.Context, deps Deps, server pitr.Server) (format.ID, er
 		}
 		return tip, nil
 	}
+	for _, damaged := range branches.Damaged {
+		return "", &pitr.Error{Kind: pitr.KindOf(damaged.Err), Op: op, Err: fmt.Errorf("%s cannot be used: %w", damaged.Object, damaged.Err)}
+	}
 	return "", pitr.Refusef(op, "run `pitr archive run` or `pitr snapshot take` first", "the repository has no archive of any cluster")
 }
 

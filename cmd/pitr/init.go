@@ -36,6 +36,7 @@ type repositoryLine struct {
 }
 
 func initRepository(ctx context.Context, run *session, c *cli.Context) error {
+	run.alone = c.Bool("single-writer")
 	store, err := run.openStore(ctx, creating)
 	if err != nil {
 		return err

@@ -18,7 +18,6 @@ import (
 	"pitr/oplog"
 	"pitr/restore"
 	"pitr/snapshot"
-	"pitr/storage"
 )
 
 // target is a live cluster as a job writes to it, with two logins: the one for writing may not read the oplog, so entries
@@ -83,15 +82,14 @@ type job struct {
 // openJob connects with both logins and wires what a job works with. A dry run works on an overlay: what it would create
 // in the repository goes to memory.
 func (run *session) openJob(ctx context.Context, want access) (*job, error) {
-	store, err := run.openStore(ctx, want)
-	if err != nil {
-		return nil, err
-	}
-	if want == reading {
-		store = storage.Overlay(store, storage.NewMemory())
-	}
 	j := &job{run: run, progress: newProgress(run)}
-	if j.repository, err = catalog.Open(ctx, store, catalog.OpenOptions{}); err != nil {
+	var err error
+	if want == reading {
+		j.repository, err = run.openScratch(ctx)
+	} else {
+		j.repository, err = run.openRepository(ctx, want)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if j.reading, err = run.connect(ctx, "uri"); err != nil {

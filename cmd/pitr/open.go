@@ -43,7 +43,7 @@ func (run *session) openStore(ctx context.Context, want access) (storage.Store, 
 	case place.Scheme == "file" && place.Host == "" && filepath.IsAbs(place.Path):
 		store, err = openFolder(place.Path, want)
 	case place.Scheme == "s3" && place.Host != "":
-		store, err = run.openBucket(ctx, place)
+		store, err = run.openBucket(ctx, place, run.alone)
 	default:
 		err = pitr.Errorf(pitr.KindInvalid, op, "write file:///path (three slashes) or s3://bucket/prefix", "%q names no place that pitr knows",
 			place.Redacted())
@@ -64,7 +64,7 @@ func openFolder(path string, want access) (storage.Store, error) {
 	return storage.OpenFolder(path, storage.FolderOptions{})
 }
 
-func (run *session) openBucket(ctx context.Context, place *url.URL) (storage.Store, error) {
+func (run *session) openBucket(ctx context.Context, place *url.URL, alone bool) (storage.Store, error) {
 	pathStyle, err := strconv.ParseBool(run.settings.values["s3-path-style"])
 	if err != nil {
 		return nil, pitr.Errorf(pitr.KindInvalid, "read the settings", "write true or false", "s3-path-style is %q",
@@ -72,17 +72,31 @@ func (run *session) openBucket(ctx context.Context, place *url.URL) (storage.Sto
 	}
 	return s3.Open(ctx, s3.Options{
 		Bucket: place.Host, Prefix: strings.Trim(place.Path, "/"), Region: run.settings.values["s3-region"],
-		Endpoint: run.settings.values["s3-endpoint"], PathStyle: pathStyle,
+		Endpoint: run.settings.values["s3-endpoint"], PathStyle: pathStyle, SingleWriter: alone,
 	})
 }
 
 // openRepository opens the repository that --repo names.
 func (run *session) openRepository(ctx context.Context, want access) (*catalog.Repository, error) {
+	return run.openRepositoryIn(ctx, want, func(store storage.Store) storage.Store { return store })
+}
+
+// openScratch opens the repository for a dry run: what is created in it goes to memory.
+func (run *session) openScratch(ctx context.Context) (*catalog.Repository, error) {
+	return run.openRepositoryIn(ctx, reading, func(store storage.Store) storage.Store { return storage.Overlay(store, storage.NewMemory()) })
+}
+
+func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func(storage.Store) storage.Store) (*catalog.Repository, error) {
 	store, err := run.openStore(ctx, want)
 	if err != nil {
 		return nil, err
 	}
-	return catalog.Open(ctx, store, catalog.OpenOptions{})
+	repository, err := catalog.Open(ctx, wrap(store), catalog.OpenOptions{})
+	if err != nil || run.alone || !repository.Header().Store.SingleWriter {
+		return repository, err
+	}
+	run.alone = true // case S14: the store is written to in the way that init was told
+	return run.openRepositoryIn(ctx, want, wrap)
 }
 
 // connect connects to the cluster with the credential of this name: uri or restore-uri.
@@ -95,7 +109,30 @@ func (run *session) connect(ctx context.Context, credential string) (*cluster.Cl
 	if err != nil {
 		return nil, err
 	}
-	return cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+	client, err := cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := needRights(ctx, client, credential); err != nil { // case D12
+		client.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return client, nil
+}
+
+// needRights refuses a login that lacks what its commands will need, before they begin: a right that is missed half-way
+// costs more than one that is missed now.
+func needRights(ctx context.Context, client *cluster.Client, credential string) error {
+	purpose, roles := cluster.ForReading, "backup and clusterMonitor"
+	if credential == "restore-uri" {
+		purpose, roles = cluster.ForWriting, "restore, readWriteAnyDatabase and clusterMonitor"
+	}
+	lacking, err := client.MissingRights(ctx, purpose)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	return pitr.Errorf(pitr.KindDenied, "use the login of "+credential, "grant the user of "+variable(credential)+" the roles "+roles,
+		"it lacks %s", strings.Join(lacking, "; "))
 }
 
 // lease is who holds the leases of this run.

@@ -148,6 +148,8 @@ type session struct {
 	settings settings
 	json     bool
 	log      *slog.Logger
+	// alone says that the store does not refuse to replace an object, and that a person promised to be its only writer.
+	alone bool
 }
 
 // action turns a command's function into what the command line library calls. Arguments beyond the named ones are refused.
