@@ -263,6 +263,23 @@ func (s *Server) OplogAfter(ts pitr.Timestamp) []bson.Raw {
 	return docs
 }
 
+// LogCommand puts a command entry into the oplog that changes nothing here, such as one of a server line to come.
+func (s *Server) LogCommand(db string, o bson.D) error {
+	doc, err := bson.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return s.store.Update(func() error {
+		u := s.store.Begin()
+		if _, err := u.Command(db, pitr.UUID{}, doc, nil); err != nil {
+			u.Abort()
+			return err
+		}
+		u.Commit()
+		return nil
+	})
+}
+
 // RandomUUID makes the identity of a collection, for an Options.NewUUID that chooses only some.
 func RandomUUID() pitr.UUID { return store.RandomUUID() }
 
