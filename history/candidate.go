@@ -49,12 +49,12 @@ func (h *History) Candidates(ctx context.Context, events []Event, through pitr.T
 		return nil, err
 	}
 	gap := pitr.Window{After: candidates[0].At, Through: through}
-	noted, err := h.collect(ctx, gap, func() *collector { return newCollector(o.Scope, h.options.MaxBytes, BurstOptions{}) })
+	noted, f, err := h.beginGap(ctx, gap, func() *collector { return newCollector(o.Scope, h.options.MaxBytes, BurstOptions{}) })
 	if err != nil {
 		return nil, err
 	}
-	p := pricer{noted: noted, candidates: candidates, scope: o.Scope, seed: maphash.MakeSeed(), through: through}
-	return candidates, p.run(ctx, h)
+	p := pricer{noted: noted, candidates: candidates, scope: o.Scope, seed: maphash.MakeSeed(), through: through, state: f.state}
+	return candidates, p.run(ctx, f)
 }
 
 // candidatesOf gives the moments before suspicious events in their order.
@@ -97,12 +97,7 @@ type imprint struct {
 	due  bool
 }
 
-func (p *pricer) run(ctx context.Context, h *History) error {
-	f, err := h.beginGap(ctx, p.noted, p.candidates[0].At)
-	if err != nil {
-		return err
-	}
-	p.state = f.state
+func (p *pricer) run(ctx context.Context, f *gapFold) error {
 	var shots []shot
 	for _, bound := range append(p.moments(), p.through) {
 		if err := f.through(ctx, bound); err != nil {

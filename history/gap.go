@@ -53,14 +53,14 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	if window.After > window.Through {
 		return nil, pitr.Errorf(pitr.KindInvalid, "", "the moment to go back to comes first", "the gap %s ends before it begins", window)
 	}
-	noted, err := h.collect(ctx, window, func() *collector { return newCollector(o.Scope, h.options.MaxBytes, o.Bursts) })
+	noted, f, err := h.beginGap(ctx, window, func() *collector { return newCollector(o.Scope, h.options.MaxBytes, o.Bursts) })
 	if err != nil {
 		return nil, err
 	}
 	g := &Gap{Window: window, documents: noted.documents, drops: noted.dropped}
 	g.Bursts, g.numbers = noted.bursts.finish()
 	var t, e []pitr.Collection
-	if t, e, err = g.fold(ctx, h, noted); err != nil {
+	if t, e, err = g.fold(ctx, f); err != nil {
 		return nil, err
 	}
 	g.catalogs = newCatalogs(o.Scope, t, e)
@@ -86,11 +86,7 @@ func chosenOf(list []pitr.Collection, scope pitr.Scope) []pitr.Collection {
 }
 
 // fold gives each touched document its states at both ends, and lists the catalogs there.
-func (g *Gap) fold(ctx context.Context, h *History, noted *collector) (t, e []pitr.Collection, err error) {
-	f, err := h.beginGap(ctx, noted, g.Window.After)
-	if err != nil {
-		return nil, nil, err
-	}
+func (g *Gap) fold(ctx context.Context, f *gapFold) (t, e []pitr.Collection, err error) {
 	if t, err = f.state.Collections(); err != nil {
 		return nil, nil, err
 	}

@@ -17,8 +17,27 @@ type gapFold struct {
 	inGap bool
 }
 
-// beginGap looks up in the base what the gap did not make itself, and folds through the beginning of the gap.
-func (h *History) beginGap(ctx context.Context, noted *collector, from pitr.Timestamp) (*gapFold, error) {
+// beginGap notes what a gap touches, and folds that from the base through the beginning of the gap.
+func (h *History) beginGap(ctx context.Context, gap pitr.Window, fresh func() *collector) (*collector, *gapFold, error) {
+	base := h.base.Window().After
+	for from := gap.After; ; from = base {
+		noted, err := h.collect(ctx, gap, from, fresh)
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := h.enterGap(ctx, noted, gap.After)
+		if err != nil {
+			return nil, nil, err
+		}
+		// A transaction that is open here may count in the gap without an entry there that says so.
+		if from == base || len(f.run.assembler.Open()) == 0 {
+			return noted, f, nil
+		}
+	}
+}
+
+// enterGap looks up in the base what the gap did not make itself, and folds through the beginning of the gap.
+func (h *History) enterGap(ctx context.Context, noted *collector, beginning pitr.Timestamp) (*gapFold, error) {
 	f := &gapFold{documents: noted.documents}
 	var err error
 	f.state, err = h.newState(fold.Options{MaxBytes: h.options.MaxBytes, Keep: func(uuid pitr.UUID, key string) bool {
@@ -29,10 +48,12 @@ func (h *History) beginGap(ctx context.Context, noted *collector, from pitr.Time
 		return nil, err
 	}
 	f.state.Reserve(noted.bytes)
-	needs := keySet{}
+	needs, born := keySet{}, keySet{}
 	for uuid, documents := range f.documents {
 		for _, each := range documents {
-			if !each.born {
+			if each.born {
+				born.add(uuid, each.key)
+			} else {
 				needs.add(uuid, each.key)
 			}
 		}
@@ -42,20 +63,17 @@ func (h *History) beginGap(ctx context.Context, noted *collector, from pitr.Time
 	}
 	base := h.base.Window().After
 	f.run = h.start(base, base)
-	if err := f.run.through(ctx, from, f.state.Apply); err != nil {
+	if err := f.run.through(ctx, beginning, f.state.Apply); err != nil {
 		return nil, err
 	}
-	for uuid, documents := range f.documents {
-		for _, each := range documents {
-			if !each.born {
-				continue
-			}
-			if err := f.state.PutAbsent(uuid, each.key); err != nil {
+	f.inGap = true
+	for uuid, keys := range born {
+		for _, key := range keys {
+			if err := f.state.PutAbsent(uuid, key); err != nil {
 				return nil, err
 			}
 		}
 	}
-	f.inGap = true
 	return f, nil
 }
 

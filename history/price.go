@@ -17,7 +17,7 @@ type Price struct {
 
 // Price counts what a gap touched. It reads the entries of the gap once, and nothing else.
 func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (Price, error) {
-	noted, err := h.collect(ctx, gap, func() *collector { return newCollector(scope, h.options.MaxBytes, BurstOptions{}) })
+	noted, err := h.collect(ctx, gap, gap.After, func() *collector { return newCollector(scope, h.options.MaxBytes, BurstOptions{}) })
 	if err != nil {
 		return Price{}, err
 	}

@@ -85,10 +85,9 @@ func (c *collector) see(uuid pitr.UUID, ns pitr.Namespace) {
 	c.names[uuid] = ns
 }
 
-// collect reads the entries of a gap. A transaction that began before the gap and counts in it makes it read from the
-// base on.
-func (h *History) collect(ctx context.Context, gap pitr.Window, fresh func() *collector) (*collector, error) {
-	from := gap.After
+// collect reads the entries of a gap, from a bound at or before its beginning on. A transaction that began before the
+// bound and counts in the gap makes it read from the base on; one that was prepared before it goes unnoticed.
+func (h *History) collect(ctx context.Context, gap pitr.Window, from pitr.Timestamp, fresh func() *collector) (*collector, error) {
 	for {
 		c := fresh()
 		r := h.start(from, gap.After)

@@ -103,7 +103,7 @@ func entriesIn(raws []bson.Raw) history.Entries {
 				}
 				buffer = append(buffer[:0], raw...)
 				entry, err := oplog.Decode(buffer)
-				if !yield(entry, err) || err != nil {
+				if !yield(entry, err) || err != nil && pitr.KindOf(err) != pitr.KindUnsupported {
 					return
 				}
 			}
