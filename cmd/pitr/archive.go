@@ -98,7 +98,7 @@ func (run *session) archiveReport() func(oplog.ArchiveStatus) {
 		switch {
 		case run.json:
 			// A stream of status lines; a failure to print is remembered by the result stream.
-			_ = run.line(newArchiveLine(status)) //nolint:errcheck // see resultWriter
+			_ = run.line(newArchiveLine(status))
 		case waiting != "":
 			fmt.Fprintf(run.err, "%s: waiting: %s\n", now.UTC().Format(time.TimeOnly), printable(waiting))
 		default:

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"pitr/cluster"
 )
 
 func configCommand(s streams) *cli.Command {
@@ -34,7 +36,7 @@ func showConfig(_ context.Context, run *session, _ *cli.Context) error {
 	for _, known := range settingList {
 		value := run.settings.values[known.name]
 		if known.hidden && value != "" {
-			value = maskURI(value)
+			value = cluster.MaskURI(value)
 		}
 		line := settingLine{Type: "setting", Version: 1, Name: known.name, Value: value, Origin: run.settings.origins[known.name]}
 		if run.json {

@@ -115,14 +115,14 @@ func compareSides(ctx context.Context, e, t side, what comparison) (diff.Summary
 }
 
 // newDiffPrinter chooses how differences are shown: as JSON lines, as text, or not at all.
-func (run *session) newDiffPrinter(summaryOnly bool) (diffPrinter, error) { //nolint:revive // a flag of the command line
+func (run *session) newDiffPrinter(summaryOnly bool) (diffPrinter, error) {
 	switch {
 	case summaryOnly:
 		return silentPrinter{}, nil
 	case run.json:
 		return run.lines()
 	}
-	redactor, err := report.NewRedactor(run.settings.list("redact"))
+	redactor, err := report.NewRedactor(run.settings.redact())
 	if err != nil {
 		return nil, err
 	}

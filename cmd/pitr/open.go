@@ -137,7 +137,7 @@ func needRights(ctx context.Context, client *cluster.Client, credential string) 
 
 // lease is who holds the leases of this run.
 func (run *session) lease() catalog.LeaseOptions {
-	host, _ := os.Hostname() //nolint:errcheck // for people; an empty one is no harm
+	host, _ := os.Hostname() // for people: an empty one is no harm
 	return catalog.LeaseOptions{Holder: operator(), Host: host, Boot: bootID(), Process: os.Getpid()}
 }
 

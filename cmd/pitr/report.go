@@ -63,7 +63,7 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	r := &jobReport{run: run}
-	if r.redactor, err = report.NewRedactor(run.settings.list("redact")); err != nil {
+	if r.redactor, err = report.NewRedactor(run.settings.redact()); err != nil {
 		return err
 	}
 	if r.repository, err = run.openRepository(ctx, reading); err != nil {
@@ -162,7 +162,7 @@ func (r *jobReport) records(ctx context.Context, steps func(pitr.CatalogStep) er
 	}
 }
 
-func (r *jobReport) print(ctx context.Context, summaryOnly bool) error { //nolint:revive // a flag of the command line
+func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	printer, err := r.run.newDiffPrinter(summaryOnly)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pitr"
+	"pitr/cluster"
 )
 
 // outcome is what a person sees of a run.
@@ -177,7 +178,7 @@ func TestSecretsNeverPrint(t *testing.T) { // case X04
 	}
 	for _, uri := range []string{"mongodb://user:CANARY@host/db", "mongodb://user:CAN/ARY:CANARY@a:1,b:2/?x=1", "mongodb+srv://u:CANARY@h",
 		"mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:CANARY", "mongodb://u:CANARY@h/?tlsCertificateKeyFilePassword=CANARY"} {
-		if text := maskURI(uri); strings.Contains(text, "CANARY") || strings.Contains(text, "ARY") {
+		if text := cluster.MaskURI(uri); strings.Contains(text, "CANARY") || strings.Contains(text, "ARY") {
 			t.Errorf("%s is shown as %s", uri, text)
 		}
 	}

@@ -202,8 +202,9 @@ func (s settings) duration(name string) (time.Duration, error) {
 	return value, nil
 }
 
-func (s settings) list(name string) []string {
-	return strings.FieldsFunc(s.values[name], func(r rune) bool { return r == ',' || r == ' ' })
+// redact lists the fields that nothing shows.
+func (s settings) redact() []string {
+	return strings.FieldsFunc(s.values["redact"], func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func variable(name string) string {

@@ -16,7 +16,7 @@ func (run *session) line(value any) error { return json.NewEncoder(run.out).Enco
 
 // lines gives a writer of JSON lines that hides what the configuration says.
 func (run *session) lines() (*report.Lines, error) {
-	redactor, err := report.NewRedactor(run.settings.list("redact"))
+	redactor, err := report.NewRedactor(run.settings.redact())
 	if err != nil {
 		return nil, err
 	}

@@ -193,7 +193,7 @@ func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}
 	for _, record := range reader.Collections() {
-		line := collectionLine{Type: "collection", Version: 1, NS: record.NS, Kind: record.Collection.Type, Documents: record.Stored.Documents,
+		line := collectionLine{Type: "collection", Version: 1, NS: record.NS, Kind: record.Type, Documents: record.Stored.Documents,
 			Bytes: record.Stored.Bytes, Indexes: len(record.Indexes)}
 		if run.json {
 			if err := run.line(line); err != nil {
@@ -208,34 +208,22 @@ func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 	return run.table(rows)
 }
 
-func (run *session) openSnapshot(ctx context.Context, text string) (*snapshot.Reader, error) {
+func snapshotID(text string) (format.ID, error) {
 	id, err := format.ParseID(text)
 	if err != nil {
-		return nil, pitr.Errorf(pitr.KindInvalid, "read the snapshot's id", "see `pitr snapshot list`", "%w", err)
+		return "", pitr.Errorf(pitr.KindInvalid, "read the snapshot's id", "see `pitr snapshot list`", "%w", err)
+	}
+	return id, nil
+}
+
+func (run *session) openSnapshot(ctx context.Context, text string) (*snapshot.Reader, error) {
+	id, err := snapshotID(text)
+	if err != nil {
+		return nil, err
 	}
 	repository, err := run.openRepository(ctx, reading)
 	if err != nil {
 		return nil, err
 	}
 	return snapshot.Open(ctx, repository, id)
-}
-
-func verifySnapshot(ctx context.Context, run *session, c *cli.Context) error {
-	reader, err := run.openSnapshot(ctx, c.Args().First())
-	if err != nil {
-		return err
-	}
-	documents := int64(0)
-	for _, record := range reader.Collections() {
-		if err := reader.Check(ctx, record); err != nil {
-			return err
-		}
-		documents += record.Stored.Documents
-	}
-	if run.json {
-		return run.line(newSnapshotLine(reader.Manifest()))
-	}
-	fmt.Fprintf(run.out, "snapshot %s is whole: %s documents in %d collections read and compared\n", reader.Manifest().ID,
-		grouped(documents), len(reader.Collections()))
-	return nil
 }

@@ -49,7 +49,7 @@ func runTrace(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	redactor, err := report.NewRedactor(run.settings.list("redact"))
+	redactor, err := report.NewRedactor(run.settings.redact())
 	if err != nil {
 		return err
 	}

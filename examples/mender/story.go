@@ -27,7 +27,6 @@ type Story struct {
 	// that touch other people's documents or pin a moment.
 	barrier sync.RWMutex
 
-	mu sync.Mutex
 	// devices are those of the base, in the order of their making; owner i has those with index i modulo clients+1.
 	devices []bson.Raw
 	// duplicates are the second inserts of a device, by the _id text of the first.

@@ -65,8 +65,8 @@ func (d *demo) candidate(ctx context.Context) (string, error) {
 }
 
 // readResult learns the job from `pitr jobs`, since the restore itself spoke to a person.
-func (d *demo) readResult(string) error {
-	content, err := d.quiet(context.Background(), "jobs", "--json")
+func (d *demo) readResult(ctx context.Context) error {
+	content, err := d.quiet(ctx, "jobs", "--json")
 	if err != nil {
 		return err
 	}

@@ -190,8 +190,7 @@ func (d *demo) find(ctx context.Context) error {
 }
 
 func (d *demo) restore(ctx context.Context) error {
-	result, err := d.pitr(ctx, "restore", "--to", d.outcome.to, "--confirm-target", clusterName)
-	if err != nil {
+	if _, err := d.pitr(ctx, "restore", "--to", d.outcome.to, "--confirm-target", clusterName); err != nil {
 		return err
 	}
 	if err := d.server.live.Stop(); err != nil {
@@ -199,7 +198,7 @@ func (d *demo) restore(ctx context.Context) error {
 	}
 	d.server.live = nil
 	d.end = d.story.Model().Now()
-	return d.readResult(result)
+	return d.readResult(ctx)
 }
 
 // checkRestored compares every document of every collection, and tries to enroll a duplicate.

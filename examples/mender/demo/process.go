@@ -48,16 +48,20 @@ func (d *demo) command(ctx context.Context, args []string) *exec.Cmd {
 // process is a command in the background.
 type process struct {
 	command *exec.Cmd
-	done    chan error
+	// done is closed when the process has ended, however that was.
+	done chan struct{}
 }
 
 func (d *demo) background(ctx context.Context, args ...string) (*process, error) {
 	fmt.Fprintf(d.out, "$ pitr %s &\n", quoted(args))
-	p := &process{command: d.command(ctx, args), done: make(chan error, 1)}
+	p := &process{command: d.command(ctx, args), done: make(chan struct{})}
 	if err := p.command.Start(); err != nil {
 		return nil, err
 	}
-	go func() { p.done <- p.command.Wait() }()
+	go func() {
+		defer close(p.done)
+		_ = p.command.Wait()
+	}()
 	return p, nil
 }
 
