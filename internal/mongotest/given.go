@@ -65,7 +65,7 @@ func lock(ctx context.Context, client *mongo.Client) (func(), error) {
 	locks := client.Database(ledger).Collection("locks")
 	me := bson.NewObjectID()
 	for {
-		now := time.Now() //nolint:forbidigo // the clock of a lock among test processes
+		now := time.Now()
 		_, err := locks.UpdateOne(ctx,
 			bson.D{{Key: "_id", Value: "set"}, {Key: "until", Value: bson.D{{Key: "$lt", Value: now}}}},
 			bson.D{{Key: "$set", Value: bson.D{{Key: "by", Value: me}, {Key: "until", Value: now.Add(lockLife)}}}},
@@ -100,7 +100,7 @@ func renew(locks *mongo.Collection, me bson.ObjectID) func() {
 	set := func(until time.Time) {
 		ctx, cancel := context.WithTimeout(context.Background(), lockLife/3)
 		defer cancel()
-		_, _ = locks.UpdateOne(ctx, bson.D{{Key: "_id", Value: "set"}, {Key: "by", Value: me}}, //nolint:errcheck // a lost lock shows at the next use
+		_, _ = locks.UpdateOne(ctx, bson.D{{Key: "_id", Value: "set"}, {Key: "by", Value: me}}, // a lost lock shows at the next use
 			bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: until}}}})
 	}
 	go func() {
@@ -111,7 +111,7 @@ func renew(locks *mongo.Collection, me bson.ObjectID) func() {
 				set(time.Unix(0, 0))
 				return
 			case <-time.After(lockLife / 3):
-				set(time.Now().Add(lockLife)) //nolint:forbidigo // see lock
+				set(time.Now().Add(lockLife))
 			}
 		}
 	}()

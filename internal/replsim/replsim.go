@@ -96,7 +96,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.SetName = "rs0"
 	}
 	if o.Clock == nil {
-		o.Clock = time.Now //nolint:forbidigo // the default of the clock that is handed in
+		o.Clock = time.Now
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", o.Address)

@@ -7,6 +7,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/mql"
 	"pitr/internal/replsim/session"
@@ -17,8 +18,16 @@ import (
 func (s *Server) transactionCommands() []*command.Command {
 	return []*command.Command{
 		{Name: "commitTransaction", Place: command.AdminOnly, Effect: command.Changes, Transactions: true, Run: s.commitTransaction, Fields: []string{"recoveryToken", "commitTimestamp", "durableTimestamp"}},
+		{Name: "replSetStepDown", Place: command.AdminOnly, Needs: stepDownNeeds, Run: func(context.Context, *command.Request, *command.Reply) error {
+			s.Elect()
+			return nil
+		}},
 		{Name: "abortTransaction", Place: command.AdminOnly, Transactions: true, Run: s.abortTransaction, Fields: []string{"recoveryToken"}},
 	}
+}
+
+func stepDownNeeds(*command.Request) []auth.Need {
+	return []auth.Need{{Resource: auth.Cluster, Action: "replSetStateChange"}}
 }
 
 // checkOut opens session and transaction of a command; the function it gives ends the command's hold on the session.

@@ -52,7 +52,10 @@ func (m Mechanism) NewCredential(user, password string) (Credential, error) {
 	if err != nil {
 		return Credential{}, fmt.Errorf("make a credential: %w", err)
 	}
-	stored := client.GetStoredCredentials(scram.KeyFactors{Salt: string(salt), Iters: iterations})
+	stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: iterations})
+	if err != nil {
+		return Credential{}, fmt.Errorf("make a credential: %w", err)
+	}
 	text := base64.StdEncoding.EncodeToString
 	return Credential{
 		IterationCount: int32(iterations), Salt: text(salt), StoredKey: text(stored.StoredKey), ServerKey: text(stored.ServerKey), //nolint:gosec // a constant

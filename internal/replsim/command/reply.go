@@ -50,7 +50,7 @@ func (r *Reply) putLength(start int) {
 // Size is the number of bytes so far.
 func (r *Reply) Size() int { return len(r.buffer) - r.start }
 
-// Int32, Int64, Double, Bool, String, Timestamp, Value and Set add one field.
+// Int32 adds a field.
 func (r *Reply) Int32(name string, v int) {
 	r.buffer = bsoncore.AppendInt32Element(r.buffer, name, int32(v)) //nolint:gosec // counts and codes
 }

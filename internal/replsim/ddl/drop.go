@@ -80,13 +80,13 @@ func (k *Catalog) dropDatabase(ctx context.Context, r *command.Request, _ *comma
 	if store.Internal(r.DB) {
 		return command.Errorf(command.IllegalOperation, "Dropping the '%s' database is prohibited.", r.DB)
 	}
-	any := false
+	dropped := false
 	for {
 		var next *store.Collection
 		err := k.change(ctx, r, func(u *store.Unit) error {
 			all := k.Store.Collections(r.DB, store.Moment{TS: store.Latest.TS, Unit: u})
 			if len(all) == 0 {
-				if any {
+				if dropped {
 					return u.DropDatabase(r.DB)
 				}
 				return nil
@@ -100,7 +100,7 @@ func (k *Catalog) dropDatabase(ctx context.Context, r *command.Request, _ *comma
 		if err != nil || next == nil {
 			return err
 		}
-		any = true
+		dropped = true
 	}
 }
 
@@ -181,23 +181,39 @@ func (k *Catalog) renameAcross(r *command.Request, c *store.Collection, to strin
 			return err
 		}
 	}
-	for record := range c.After(store.NaturalStart) {
-		doc := record.At(store.Latest)
-		if doc == nil {
-			continue
-		}
-		if err := step(func(u *store.Unit) error {
-			_, err := u.Insert(copied, doc, store.Note{})
-			return err
-		}); err != nil {
-			return err
-		}
+	if err := k.copyGroups(r, c, copied); err != nil {
+		return err
 	}
 	if err := step(func(u *store.Unit) error { return u.Rename(copied, to) }); err != nil {
 		return err
 	}
 	return step(func(u *store.Unit) error { return u.Drop(c) })
 }
+
+// copyGroups inserts all documents of one collection into another, in groups of which each is one entry.
+func (k *Catalog) copyGroups(r *command.Request, from, to *store.Collection) error {
+	u := k.Store.BeginGroup()
+	for record := range from.After(store.NaturalStart) {
+		doc := record.At(store.Latest)
+		if doc == nil {
+			continue
+		}
+		u.Bypass = write.MayBypass(r)
+		if _, err := u.Insert(to, doc, store.Note{}); err != nil {
+			u.Abort()
+			return err
+		}
+		if u.Ops() == copiedAtOnce {
+			u.Commit()
+			u = k.Store.BeginGroup()
+		}
+	}
+	u.Commit()
+	return nil
+}
+
+// copiedAtOnce is internalInsertMaxBatchSize.
+const copiedAtOnce = 500
 
 func (k *Catalog) convertCommand() *command.Command {
 	return &command.Command{

@@ -202,9 +202,7 @@ func normalize(spec bson.Raw) (bson.Raw, error) {
 			}
 			d = append(d, e)
 		case "sparse":
-			if command.Truth(value) {
-				d = append(d, bson.E{Key: "sparse", Value: true})
-			}
+			d = append(d, bson.E{Key: "sparse", Value: command.Truth(value)})
 		case "collation":
 			full, err := fullCollation(value)
 			if err != nil {

@@ -121,12 +121,10 @@ func (rd *Reads) lookup(id int64) *cursor {
 	return rd.cursors[id]
 }
 
-func (rd *Reads) remove(id int64) bool {
+func (rd *Reads) remove(id int64) {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	_, known := rd.cursors[id]
 	delete(rd.cursors, id)
-	return known
 }
 
 // Open is the number of cursors.

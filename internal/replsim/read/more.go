@@ -6,7 +6,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/store"
 )
@@ -148,14 +147,6 @@ func (rd *Reads) killCursors(_ context.Context, r *command.Request, out *command
 
 func unauthorized(r *command.Request) error {
 	return command.Errorf(command.Unauthorized, "not authorized on %s to execute command %s", r.DB, command.Shown(r.Body))
-}
-
-// needs is a right on the collection that a command names.
-func needs(action string) func(*command.Request) []auth.Need {
-	return func(r *command.Request) []auth.Need {
-		name, _ := r.Argument().StringValueOK()
-		return []auth.Need{{Resource: auth.Namespace(r.DB, name), Action: action}}
-	}
 }
 
 // Sweep ends cursors that nobody asked for ten minutes, as a server does.

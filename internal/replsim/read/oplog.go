@@ -1,7 +1,6 @@
 package read
 
 import (
-	"slices"
 	"sort"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -103,7 +102,11 @@ func (t *tail) some(b *batch) (progress, error) {
 	if err != nil {
 		return atEnd, err
 	}
-	for i, e := range entries {
+	for i := range entries {
+		e := entries[i]
+		if t.reverse {
+			e = entries[len(entries)-1-i]
+		}
 		if i == patience {
 			return goOn, nil
 		}
@@ -136,7 +139,7 @@ func (t *tail) some(b *batch) (progress, error) {
 	return atEnd, nil
 }
 
-// entries are those that were not examined yet, in the order of the scan.
+// entries are those that were not examined yet, oldest first.
 func (t *tail) entries() ([]store.Entry, error) {
 	s := t.reads.Store
 	through := t.reads.moment(t.concern, nil).TS
@@ -144,9 +147,7 @@ func (t *tail) entries() ([]store.Entry, error) {
 		if t.position != 0 {
 			through = t.position - 1
 		}
-		entries := slices.Clone(s.Entries(0, through))
-		slices.Reverse(entries)
-		return entries, nil
+		return s.Entries(0, through), nil
 	}
 	if t.position != 0 {
 		if oldest := s.OldestEntry(); t.position < oldest && t.tailable {

@@ -221,7 +221,7 @@ func (x *Index) Repeated(c *Collection) []bson.RawValue {
 		if err != nil {
 			continue
 		}
-		for _, key := range keys {
+		for _, key := range keys.Keys {
 			first, known := seen[key.Encoded]
 			if !known {
 				seen[key.Encoded] = r

@@ -89,7 +89,7 @@ func createPayload(c *Collection) bson.Raw {
 var emptyDocument = bson.Raw{5, 0, 0, 0, 0}
 
 func (c *Collection) setOptions(options bson.Raw) error {
-	c.Options, c.capped, c.Validator, c.clustered = options, cap{}, nil, false
+	c.Options, c.capped, c.Validator, c.clustered = options, limit{}, nil, false
 	if capped, _ := options.Lookup("capped").BooleanOK(); capped {
 		c.capped.size, _ = options.Lookup("size").AsInt64OK()
 		c.capped.max, _ = options.Lookup("max").AsInt64OK()
@@ -206,7 +206,7 @@ func (u *Unit) Rename(c *Collection, to string) error {
 	delete(u.s.names, from)
 	u.s.names[to] = c
 	c.NS = to
-	if err := c.setOptions(without(options, "temp")); err != nil {
+	if err := c.setOptions(withoutField(options, "temp")); err != nil {
 		return err
 	}
 	u.changes = append(u.changes, change{
@@ -222,7 +222,7 @@ func (u *Unit) Rename(c *Collection, to string) error {
 	return nil
 }
 
-func without(doc bson.Raw, name string) bson.Raw {
+func withoutField(doc bson.Raw, name string) bson.Raw {
 	if doc.Lookup(name).Type == 0 {
 		return doc
 	}

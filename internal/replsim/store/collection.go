@@ -36,7 +36,7 @@ type Collection struct {
 	ids     *btree.BTreeG[*Record]
 	count   int64
 	bytes   int64
-	capped  cap
+	capped  limit
 	users   map[*Unit]struct{}
 	// silent collections change without entries: local ones, and those that every member keeps by itself.
 	silent bool
@@ -44,8 +44,8 @@ type Collection struct {
 	clustered bool
 }
 
-// cap is the limit of a capped collection; zero numbers mean no limit.
-type cap struct{ size, max int64 }
+// limit is that of a capped collection; zero numbers mean no limit.
+type limit struct{ size, max int64 }
 
 // state is what a collection was from a moment on.
 type state struct {

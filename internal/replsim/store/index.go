@@ -25,6 +25,8 @@ type Index struct {
 	tree   *btree.BTreeG[*indexEntry]
 	// ready is when the index came into being; zero while it is built.
 	ready pitr.Timestamp
+	// multikey says that a document had more than one key.
+	multikey bool
 	// modified orders indexes by their newest change of options: the server drops them in that order.
 	modified int64
 }
@@ -153,7 +155,12 @@ func (x *Index) change(at place, before, after bson.Raw) error {
 	if err != nil {
 		return err
 	}
-	added := fresh.without(old)
+	if fresh.Multikey && !x.multikey {
+		if err := x.becomeMultikey(at); err != nil {
+			return err
+		}
+	}
+	added := without(fresh.Keys, old.Keys)
 	if x.unique {
 		for _, key := range added {
 			if err := x.check(at, key); err != nil {
@@ -161,23 +168,40 @@ func (x *Index) change(at place, before, after bson.Raw) error {
 			}
 		}
 	}
-	at.u.changeKeys(x, at.r, old.without(fresh), added)
+	at.u.changeKeys(x, at.r, without(old.Keys, fresh.Keys), added)
 	return nil
 }
 
-type keyList []mql.IndexKey
-
-func (x *Index) extract(doc bson.Raw) (keyList, error) {
-	if doc == nil {
-		return nil, nil
+// becomeMultikey notes that an index has several keys for one document. In a transaction the server logs that at once,
+// whether or not the transaction commits.
+func (x *Index) becomeMultikey(at place) error {
+	x.multikey = true
+	if !at.u.grouped || at.u.Session == nil {
+		return nil
 	}
-	keys, err := x.keys.Keys(doc)
-	return keys.Keys, err
+	own := at.u.s.Begin()
+	own.Bypass = true
+	if err := own.Message(mustDocument(bson.D{
+		{Key: "msg", Value: "Setting index to multikey"}, {Key: "coll", Value: at.c.NS}, {Key: "index", Value: x.Name},
+	})); err != nil {
+		own.Abort()
+		return err
+	}
+	own.Commit()
+	return nil
 }
 
-func (l keyList) without(other keyList) keyList {
-	var rest keyList
-	for _, key := range l {
+func (x *Index) extract(doc bson.Raw) (mql.IndexKeys, error) {
+	if doc == nil {
+		return mql.IndexKeys{}, nil
+	}
+	return x.keys.Keys(doc)
+}
+
+// without gives the keys of one list that another does not have.
+func without(list, other []mql.IndexKey) []mql.IndexKey {
+	var rest []mql.IndexKey
+	for _, key := range list {
 		found := false
 		for _, known := range other {
 			if known.Encoded == key.Encoded {
@@ -202,11 +226,12 @@ func (x *Index) fill(u *Unit, c *Collection) error {
 		if doc == nil {
 			continue
 		}
-		keys, err := x.extract(doc)
+		found, err := x.keys.Keys(doc)
 		if err != nil {
 			return err
 		}
-		for _, key := range keys {
+		x.multikey = x.multikey || found.Multikey
+		for _, key := range found.Keys {
 			if x.unique {
 				if err := x.check(place{u, c, r}, key); err != nil {
 					return err

@@ -76,7 +76,7 @@ type Store struct {
 // New makes an empty store before its first election.
 func New(o Options) *Store {
 	if o.Now == nil {
-		o.Now = time.Now //nolint:forbidigo // the default of the clock that is handed in
+		o.Now = time.Now
 	}
 	if o.NewUUID == nil {
 		o.NewUUID = RandomUUID

@@ -273,7 +273,7 @@ func (u *Unit) trim(c *Collection) error {
 }
 
 // changeKeys opens index entries.
-func (u *Unit) changeKeys(x *Index, r *Record, removed, added keyList) {
+func (u *Unit) changeKeys(x *Index, r *Record, removed, added []mql.IndexKey) {
 	for _, key := range added {
 		e := &indexEntry{key: key.Encoded, record: r, serial: u.s.serial(), adder: u}
 		x.tree.Set(e)

@@ -102,7 +102,7 @@ func (us *Users) Refresh(l *auth.Login) {
 
 func (us *Users) createRole(ctx context.Context, r *command.Request, _ *command.Reply) error {
 	name, _ := r.Argument().StringValueOK()
-	roles, err := us.parseRoles(r, "roles")
+	roles, err := us.parseRoles(r)
 	if err != nil {
 		return err
 	}

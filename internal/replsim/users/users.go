@@ -168,7 +168,7 @@ func (us *Users) Create(ctx context.Context, r *command.Request, n NewUser) erro
 
 func (us *Users) createUser(ctx context.Context, r *command.Request, _ *command.Reply) error {
 	name, _ := r.Argument().StringValueOK()
-	roles, err := us.parseRoles(r, "roles")
+	roles, err := us.parseRoles(r)
 	if err != nil {
 		return err
 	}
@@ -183,10 +183,10 @@ func (us *Users) createUser(ctx context.Context, r *command.Request, _ *command.
 }
 
 // parseRoles reads role names: a string is a role of the command's database.
-func (us *Users) parseRoles(r *command.Request, field string) ([]auth.RoleName, error) {
-	array, ok := r.Lookup(field).ArrayOK()
+func (us *Users) parseRoles(r *command.Request) ([]auth.RoleName, error) {
+	array, ok := r.Lookup("roles").ArrayOK()
 	if !ok {
-		return nil, command.Errorf(40414, "BSON field '%s.%s' is missing but a required field", r.Command.Name, field)
+		return nil, command.Errorf(40414, "BSON field '%s.roles' is missing but a required field", r.Command.Name)
 	}
 	values, err := array.Values()
 	if err != nil {
@@ -241,7 +241,7 @@ func (us *Users) updateUser(ctx context.Context, r *command.Request, _ *command.
 		changed = append(changed, bson.E{Key: "credentials", Value: doc.Lookup("credentials")})
 	}
 	if r.Lookup("roles").Type != 0 {
-		roles, err := us.parseRoles(r, "roles")
+		roles, err := us.parseRoles(r)
 		if err != nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (us *Users) updateUser(ctx context.Context, r *command.Request, _ *command.
 
 // changeRoles grants or revokes roles.
 func (us *Users) changeRoles(ctx context.Context, r *command.Request, _ *command.Reply) error {
-	roles, err := us.parseRoles(r, "roles")
+	roles, err := us.parseRoles(r)
 	if err != nil {
 		return err
 	}
