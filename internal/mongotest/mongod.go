@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -29,11 +28,17 @@ func mongodProgram() string {
 	return program
 }
 
-// startMongod runs a fresh one-member set in a temporary folder until the test ends.
-func (i *Instance) startMongod(t testing.TB, program string, need Need) {
-	t.Helper()
-	folder := t.TempDir()
-	port := freePort(t)
+// startMongod runs a fresh one-member set in a temporary folder until it is closed.
+func (i *Instance) startMongod(ctx context.Context, program string, need Need) error {
+	folder, err := os.MkdirTemp("", "pitr-mongod-")
+	if err != nil {
+		return err
+	}
+	i.closers = append(i.closers, func() { _ = os.RemoveAll(folder) })
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
 	set := need.Options.SetName
 	if set == "" {
 		set = "rs0"
@@ -43,69 +48,68 @@ func (i *Instance) startMongod(t testing.TB, program string, need Need) {
 		"--unixSocketPrefix", folder, "--setParameter", "enableTestCommands=1",
 	}
 	if len(need.Users) > 0 {
-		arguments = append(arguments, "--auth", "--keyFile", keyFile(t, folder))
+		name, err := keyFile(folder)
+		if err != nil {
+			return err
+		}
+		arguments = append(arguments, "--auth", "--keyFile", name)
 	}
 	log, err := os.Create(filepath.Join(folder, "mongod.log"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	process := exec.Command(program, arguments...) //nolint:gosec,noctx // the test's own server; it ends in the cleanup
+	i.closers = append(i.closers, func() { _ = log.Close() })
+	process := exec.Command(program, arguments...) //nolint:gosec,noctx // the server ends when the instance is closed
 	process.Stdout, process.Stderr = log, log
 	if err := process.Start(); err != nil {
-		t.Fatalf("start %s: %v", program, err)
+		return fmt.Errorf("start %s: %w", program, err)
 	}
-	t.Cleanup(func() {
+	i.closers = append(i.closers, func() {
 		_ = process.Process.Kill() // its folder goes with it
 		_ = process.Wait()
-		_ = log.Close()
 	})
 	host := net.JoinHostPort("127.0.0.1", port)
 	i.Kind, i.URI = Mongod, "mongodb://"+host+"/?replicaSet="+set
-	if err := initiate(t, host, set, need.Users); err != nil {
+	if err := initiate(ctx, member{host: host, set: set}, need.Users); err != nil {
 		content, _ := os.ReadFile(log.Name())
-		t.Fatalf("start a set of %s: %v\n%s", program, err, lastLines(string(content), 20))
+		return fmt.Errorf("start a set of %s: %w\n%s", program, err, lastLines(string(content), 20))
 	}
 	if len(need.Users) > 0 {
-		i.URI = withLogin(t, i.URI, administrator)
+		i.URI, err = withLogin(i.URI, administrator)
 	}
+	return err
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
+func freePort() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = listener.Close() }()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return port, err
 }
 
 // keyFile makes the secret that the members of a set with authentication share.
-func keyFile(t testing.TB, folder string) string {
-	t.Helper()
+func keyFile(folder string) (string, error) {
 	name := filepath.Join(folder, "keyfile")
-	if err := os.WriteFile(name, []byte(base64.StdEncoding.EncodeToString([]byte(folder))), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return name, os.WriteFile(name, []byte(base64.StdEncoding.EncodeToString([]byte(folder))), 0o600)
 }
 
+// member is the one member of a set of our own.
+type member struct{ host, set string }
+
 // initiate makes the set, waits for its primary, and creates the users; the first one through the localhost exception.
-func initiate(t testing.TB, host, set string, users []User) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleaning)
+func initiate(ctx context.Context, m member, users []User) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
 	defer cancel()
-	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://" + host + "/?directConnection=true").SetServerSelectionTimeout(time.Minute))
+	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://" + m.host + "/?directConnection=true").SetServerSelectionTimeout(time.Minute))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Disconnect(ctx) }()
 	admin := client.Database("admin")
-	config := bson.D{{Key: "_id", Value: set}, {Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}}}
+	config := bson.D{{Key: "_id", Value: m.set}, {Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: m.host}}}}}
 	if err := admin.RunCommand(ctx, bson.D{{Key: "replSetInitiate", Value: config}}).Err(); err != nil {
 		return fmt.Errorf("initiate: %w", err)
 	}
@@ -118,7 +122,11 @@ func initiate(t testing.TB, host, set string, users []User) error {
 	if err := createUser(ctx, admin, administrator); err != nil {
 		return err
 	}
-	own, err := mongo.Connect(options.Client().ApplyURI(withLogin(t, "mongodb://"+host+"/?directConnection=true", administrator)))
+	uri, err := withLogin("mongodb://"+m.host+"/?directConnection=true", administrator)
+	if err != nil {
+		return err
+	}
+	own, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +57,9 @@ type Instance struct {
 	// Sim is the simulated set with its hooks; nil for other kinds.
 	Sim *replsim.Server
 
+	// closers end what was started, the last first.
+	closers []func()
+
 	users map[string]User
 }
 
@@ -65,22 +69,44 @@ var administrator = User{Name: "mongotest", Password: "mongotest", Roles: []stri
 // Start gives a test its server; the server ends, or is cleaned, with the test.
 func Start(t testing.TB, need Need) *Instance {
 	t.Helper()
+	if uri := os.Getenv("PITR_TEST_URI"); uri != "" && !need.Faults && len(need.Users) == 0 {
+		instance := &Instance{users: map[string]User{}}
+		instance.useGiven(t, uri)
+		announce(instance.Kind)
+		return instance
+	}
+	instance, err := Launch(t.Context(), need)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(instance.Close)
+	announce(instance.Kind)
+	return instance
+}
+
+// Launch starts a server of its own, a mongod or the simulated set, for whoever is no test. It is up until Close.
+func Launch(ctx context.Context, need Need) (*Instance, error) {
 	instance := &Instance{users: map[string]User{}}
 	for _, user := range need.Users {
 		instance.users[user.Name] = user
 	}
-	switch uri, program := os.Getenv("PITR_TEST_URI"), mongodProgram(); {
-	case need.Faults:
-		instance.startSimulated(t, need)
-	case uri != "" && len(need.Users) == 0:
-		instance.useGiven(t, uri)
-	case program != "":
-		instance.startMongod(t, program, need)
-	default:
-		instance.startSimulated(t, need)
+	start := instance.startSimulated
+	if program := mongodProgram(); program != "" && !need.Faults {
+		start = func(ctx context.Context, need Need) error { return instance.startMongod(ctx, program, need) }
 	}
-	announce(instance.Kind)
-	return instance
+	if err := start(ctx, need); err != nil {
+		instance.Close()
+		return nil, err
+	}
+	return instance, nil
+}
+
+// Close ends a server that was started here; one that somebody else started goes on.
+func (i *Instance) Close() {
+	for _, end := range slices.Backward(i.closers) {
+		end()
+	}
+	i.closers = nil
 }
 
 var announced sync.Once
@@ -93,28 +119,35 @@ func announce(kind Kind) {
 // As gives the connection string of one of the users that the test asked for.
 func (i *Instance) As(t testing.TB, name string) string {
 	t.Helper()
-	user, ok := i.users[name]
-	if !ok {
-		t.Fatalf("the test did not ask for a user %q", name)
-	}
-	return withLogin(t, i.URI, user)
-}
-
-func withLogin(t testing.TB, uri string, user User) string {
-	t.Helper()
-	u, err := url.Parse(uri)
+	uri, err := i.Login(name)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return uri
+}
+
+// Login gives the connection string of one of the users that were asked for.
+func (i *Instance) Login(name string) (string, error) {
+	user, ok := i.users[name]
+	if !ok {
+		return "", fmt.Errorf("nobody asked for a user %q", name)
+	}
+	return withLogin(i.URI, user)
+}
+
+func withLogin(uri string, user User) (string, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", err
 	}
 	u.User = url.UserPassword(user.Name, user.Password)
 	query := u.Query()
 	query.Set("authSource", "admin")
 	u.RawQuery = query.Encode()
-	return u.String()
+	return u.String(), nil
 }
 
-func (i *Instance) startSimulated(t testing.TB, need Need) {
-	t.Helper()
+func (i *Instance) startSimulated(ctx context.Context, need Need) error {
 	o := need.Options
 	if len(need.Users) > 0 {
 		o.Auth = true
@@ -122,15 +155,16 @@ func (i *Instance) startSimulated(t testing.TB, need Need) {
 			o.Users = append(o.Users, replsim.User(user))
 		}
 	}
-	server, err := replsim.Start(context.WithoutCancel(t.Context()), o)
+	server, err := replsim.Start(context.WithoutCancel(ctx), o)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	t.Cleanup(server.Close)
+	i.closers = append(i.closers, server.Close)
 	i.Kind, i.Sim, i.URI = Simulated, server, server.URI()
 	if o.Auth {
-		i.URI = withLogin(t, i.URI, administrator)
+		i.URI, err = withLogin(i.URI, administrator)
 	}
+	return err
 }
 
 // cleaning is how long setting up and cleaning may take.

@@ -91,7 +91,7 @@ func (d *demo) readResult(ctx context.Context) error {
 // byte. Tokens are left out: the server may expire them at any time.
 func (d *demo) checkLostSet(ctx context.Context) error {
 	d.outcome.page = filepath.Join(d.folder, "lost.html")
-	if _, err := d.pitr(ctx, "report", d.job, "--html", d.outcome.page); err != nil {
+	if err := d.pitr(ctx, "report", d.job, "--html", d.outcome.page); err != nil {
 		return err
 	}
 	content, err := d.quiet(ctx, "report", d.job, "--json")

@@ -147,7 +147,7 @@ func (d *demo) prepareData(ctx context.Context) error {
 
 func (d *demo) protect(ctx context.Context) error {
 	for _, args := range [][]string{{"init", "--cluster-name", clusterName}, {"snapshot", "take"}} {
-		if _, err := d.pitr(ctx, args...); err != nil {
+		if err := d.pitr(ctx, args...); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func (d *demo) protect(ctx context.Context) error {
 func (d *demo) damage(ctx context.Context) error {
 	live := d.story.Live(ctx, 150*time.Millisecond)
 	time.Sleep(time.Second)
-	if _, err := d.pitr(ctx, "mark", "before v4.1.0-saas.16"); err != nil {
+	if err := d.pitr(ctx, "mark", "before v4.1.0-saas.16"); err != nil {
 		return err
 	}
 	var err error
@@ -177,7 +177,7 @@ func (d *demo) damage(ctx context.Context) error {
 }
 
 func (d *demo) find(ctx context.Context) error {
-	if _, err := d.pitr(ctx, "find", "--since", "mark:before v4.1.0-saas.16"); err != nil {
+	if err := d.pitr(ctx, "find", "--since", "mark:before v4.1.0-saas.16"); err != nil {
 		return err
 	}
 	candidate, err := d.candidate(ctx)
@@ -190,7 +190,7 @@ func (d *demo) find(ctx context.Context) error {
 }
 
 func (d *demo) restore(ctx context.Context) error {
-	if _, err := d.pitr(ctx, "restore", "--to", d.outcome.to, "--confirm-target", clusterName); err != nil {
+	if err := d.pitr(ctx, "restore", "--to", d.outcome.to, "--confirm-target", clusterName); err != nil {
 		return err
 	}
 	if err := d.server.live.Stop(); err != nil {

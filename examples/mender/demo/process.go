@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,17 +11,15 @@ import (
 	"time"
 )
 
-// pitr runs one command of the program, echoes it, shows what it says, and gives its standard output.
-func (d *demo) pitr(ctx context.Context, args ...string) (string, error) {
+// pitr runs one command of the program, echoes it and shows what it says.
+func (d *demo) pitr(ctx context.Context, args ...string) error {
 	fmt.Fprintf(d.out, "$ pitr %s\n", quoted(args))
-	var out bytes.Buffer
 	command := d.command(ctx, args)
-	command.Stdout = io.MultiWriter(&out, d.out)
-	command.Stderr = d.out
+	command.Stdout, command.Stderr = d.out, d.out
 	if err := command.Run(); err != nil {
-		return out.String(), fmt.Errorf("pitr %s: %w", quoted(args), err)
+		return fmt.Errorf("pitr %s: %w", quoted(args), err)
 	}
-	return out.String(), nil
+	return nil
 }
 
 // quiet runs one command without showing it, for the lines that only a program reads.
