@@ -65,6 +65,9 @@ func (k *Catalog) startBuild(ctx context.Context, r *command.Request, job *index
 			return k.startRefused(c, job)
 		}
 		err := k.note(func(u *store.Unit, builds *store.Collection) error {
+			if noted, _ := builds.ByID(store.IDDocument(binary(job.build)).Lookup("_id"), store.Latest); noted != nil {
+				return nil // by an attempt that met an open transaction
+			}
 			_, err := u.Insert(builds, marshal(bson.D{
 				{Key: "_id", Value: job.build.Binary()}, {Key: "collectionUUID", Value: c.UUID.Binary()},
 				{Key: "commitQuorum", Value: "votingMembers"}, {Key: "indexNames", Value: names},
