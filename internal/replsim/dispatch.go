@@ -275,7 +275,7 @@ func shown(ts pitr.Timestamp) string {
 
 // awaitWriteConcern waits until the write counts as done; what is not reached is said beside the result.
 func (s *Server) awaitWriteConcern(ctx context.Context, r *command.Request, out *command.Reply) error {
-	if r.Command.Effect == command.Reads || r.Unit != nil || r.InTransaction && r.Command.Name != "commitTransaction" {
+	if r.Command.Effect == command.Reads || readOnly(r) || r.Unit != nil || r.InTransaction && r.Command.Name != "commitTransaction" {
 		return nil
 	}
 	concern := r.WriteConcern

@@ -270,3 +270,36 @@ func TestCursorsOfOthersAreOutOfReach(t *testing.T) {
 		t.Fatal(fmt.Sprint("the cursor is not exhausted: ", more))
 	}
 }
+
+func TestOplogStaysUnderItsSizeAndTimeNeverGoesBack(t *testing.T) {
+	server, client := start(t, replsim.Options{OplogBytes: 20000})
+	first := server.OplogAfter(0)[0].Lookup("ts")
+	for i := range 300 {
+		insert(t, client, "d.c", append(id(i), bson.E{Key: "pad", Value: "0123456789"}))
+		if i == 150 {
+			server.JumpClock(-time.Hour)
+		}
+	}
+	entries := server.OplogAfter(0)
+	size, last := 0, pitr.Timestamp(0)
+	for _, e := range entries {
+		size += len(e)
+		s, o := e.Lookup("ts").Timestamp()
+		if ts := pitr.NewTimestamp(s, o); ts <= last {
+			t.Fatalf("%s after %s", ts, last)
+		} else {
+			last = ts
+		}
+	}
+	if size > 20000 || size < 19000 {
+		t.Errorf("%d bytes of oplog", size)
+	}
+	if string(entries[0].Lookup("ts").Value) == string(first.Value) {
+		t.Error("the oldest entry is still there")
+	}
+	newest := run(t, client, "local", bson.D{{Key: "find", Value: "oplog.rs"}, {Key: "sort", Value: bson.D{{Key: "$natural", Value: -1}}}, {Key: "limit", Value: 2}})
+	values, err := newest.Lookup("cursor", "firstBatch").Array().Values()
+	if err != nil || len(values) != 2 || string(values[0].Value) != string(entries[len(entries)-1]) || string(values[1].Value) != string(entries[len(entries)-2]) {
+		t.Errorf("newest first: %v, %v", values, err)
+	}
+}

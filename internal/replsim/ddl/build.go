@@ -39,6 +39,7 @@ func (k *Catalog) createOnData(ctx context.Context, r *command.Request, job *ind
 			return nil
 		}
 		failed = k.endBuild(c, r, job)
+		r.Client.LastOp = k.Store.Written()
 		if errors.Is(failed, store.ErrConflict) {
 			return failed
 		}

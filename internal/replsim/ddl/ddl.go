@@ -59,9 +59,8 @@ func (k *Catalog) change(ctx context.Context, r *command.Request, run func(u *st
 			u.Abort()
 			return err
 		}
-		if last := u.Commit(); !last.IsZero() {
-			r.Client.LastOp = last
-		}
+		u.Commit()
+		r.Client.LastOp = k.Store.Written() // composed operations commit parts of their own
 		return nil
 	})
 }

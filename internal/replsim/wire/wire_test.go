@@ -91,3 +91,19 @@ func TestOldHandshakeIsAnsweredInItsOwnForm(t *testing.T) {
 		t.Fatalf("reply %v, %v", document, err)
 	}
 }
+
+func FuzzRead(f *testing.F) {
+	body, err := bson.Marshal(bson.D{{Key: "insert", Value: "c"}, {Key: "$db", Value: "d"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wire.AppendRequest(nil, wire.Message{Body: body}))
+	f.Add(wire.AppendRequest(nil, wire.Message{Flags: wire.FlagChecksum, Body: body, Sequences: []wire.Sequence{{Name: "documents", Documents: []bson.Raw{body}}}}))
+	f.Fuzz(func(_ *testing.T, content []byte) {
+		for r := bytes.NewReader(content); ; {
+			if _, err := wire.Read(r); err != nil {
+				return
+			}
+		}
+	})
+}
