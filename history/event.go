@@ -141,10 +141,7 @@ func (f *finder) refuse(at pitr.OpTime, wall time.Time, ns pitr.Namespace, why s
 }
 
 func (f *finder) apply(group oplog.Committed) error {
-	wanted := f.window.Contains(group.OpTime.TS)
-	for _, span := range f.options.Except {
-		wanted = wanted && !span.Contains(group.OpTime.TS)
-	}
+	wanted := f.window.Contains(group.OpTime.TS) && !isIn(f.options.Except, group.OpTime.TS)
 	for i := range group.Ops {
 		o := &group.Ops[i]
 		if verdict, reason := o.Verdict(); verdict == oplog.Refused {

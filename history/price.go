@@ -15,9 +15,14 @@ type Price struct {
 	Obstacles []Obstacle
 }
 
-// Price counts what a gap touched. It reads the entries of the gap once, and nothing else.
-func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope) (Price, error) {
-	noted, err := h.collect(ctx, gap, gap.After, func() *collector { return newCollector(scope, h.options.MaxBytes, BurstOptions{}) })
+// Price counts what a gap touched. It reads the entries of the gap once, and nothing else. Entries in one of the spans of
+// except, those that jobs of pitr wrote, are passed over. A transaction that was prepared before the gap is not seen.
+func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope, except ...pitr.Window) (Price, error) {
+	noted, err := h.collect(ctx, gap, gap.After, func() *collector {
+		c := newCollector(scope, h.options.MaxBytes, BurstOptions{})
+		c.except = except
+		return c
+	})
 	if err != nil {
 		return Price{}, err
 	}

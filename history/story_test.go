@@ -290,3 +290,84 @@ func TestCappedCollectionsOfOldServers(t *testing.T) {
 		}
 	}
 }
+
+// TestPriceLeavesOutWhatPassed: a collection that was made and dropped in the gap is nobody's loss; one that was dropped is
+// priced by the server's own count, less what is counted already.
+func TestPriceLeavesOutWhatPassed(t *testing.T) {
+	h := tell(t, history.Options{}, []string{`{"_id":1}`, `{"_id":2}`, `{"_id":3}`},
+		command(nextID, `{"create":"passing","idIndex":`+idSpec+`}`),
+		insert(nextID, "shop.passing", `{"_id":1}`),
+		command(nextID, `{"drop":"passing"}`),
+		update(firstID, "shop.orders", "1", `{"i":{"x":1}}`),
+		insert(firstID, "shop.orders", `{"_id":4}`),
+		remove(firstID, "shop.orders", "3"),
+		command(firstID, `{"drop":"orders"}`)+`,"o2":{"numRecords":{"$numberLong":"3"}}`)
+	if price, err := h.Price(context.Background(), pitr.Window{After: at(0), Through: at(6)}, pitr.Scope{}, pitr.Window{After: at(3), Through: at(5)}); err != nil ||
+		len(price.Touched[orders]) != 1 || price.Touched[orders][pitr.ClassDeleted] != 1 {
+		t.Errorf("less what a job wrote: %+v, %v", price, err)
+	}
+	price, err := h.Price(context.Background(), pitr.Window{After: at(0), Through: at(7)}, pitr.Scope{})
+	if err != nil || len(price.Touched) != 1 || price.Touched[orders][pitr.ClassDeleted] != 3 || price.Touched[orders][pitr.ClassCameAndWent] != 1 {
+		t.Errorf("%+v, %v; want 3 deleted, 1 that came and went", price, err)
+	}
+}
+
+// TestViewLooksUpOnlyWhatItNeeds: a document whose first entry says everything is not looked for in the base.
+func TestViewLooksUpOnlyWhatItNeeds(t *testing.T) {
+	memory := &memoryBase{window: pitr.Window{After: at(0), Through: at(0)}, documents: map[pitr.UUID][]bson.Raw{firstID: {parse(t, `{"_id":1}`), parse(t, `{"_id":2}`)}},
+		collections: []pitr.Collection{{NS: orders, UUID: firstID, Type: pitr.TypeCollection}}}
+	var raws []bson.Raw
+	for i, rest := range []string{insert(firstID, "shop.orders", `{"_id":3}`), remove(firstID, "shop.orders", "2"), update(firstID, "shop.orders", "3", `{"i":{"a":1}}`),
+		update(firstID, "shop.orders", "1", `{"i":{"a":1}}`)} {
+		raws = append(raws, parse(t, fmt.Sprintf(`{"ts":{"$timestamp":{"t":%d,"i":1}},"v":{"$numberLong":"2"},%s}`, 11+i, rest)))
+	}
+	h := history.New(memory, entriesIn(raws), history.Options{})
+	view, err := h.View(context.Background(), at(4), pitr.Scope{})
+	if err != nil || memory.lookups != 1 {
+		t.Fatalf("%d look-ups, %v; want 1", memory.lookups, err)
+	}
+	documents := 0
+	for range view.Documents(context.Background(), view.Collections()[0]) {
+		documents++
+	}
+	if documents != 2 {
+		t.Errorf("%d documents, want 2", documents)
+	}
+}
+
+func TestBursts(t *testing.T) {
+	var entries []string
+	for i := range 25 { // one a second: far apart for a pause of one second, a burst for one of two
+		entries = append(entries, update(firstID, "shop.orders", fmt.Sprint(i), `{"u":{"status":"x"},"saddress":{"u":{"city":1}}}`)+`,"b":true`)
+		if i%12 == 0 {
+			entries = append(entries, remove(firstID, "shop.orders", fmt.Sprint(i)))
+		}
+	}
+	h := tell(t, history.Options{}, nil, entries...)
+	window := pitr.Window{After: at(0), Through: at(len(entries))}
+	for _, test := range []struct {
+		quiet time.Duration
+		least int64
+		want  string
+	}{
+		{900 * time.Millisecond, 2, "[]"},
+		{2 * time.Second, 20, "[25 u status,address.city]"},
+		{time.Minute, 2, "[25 u status,address.city 3 d ]"},
+	} {
+		findings, err := h.Find(context.Background(), window, history.EventOptions{Bursts: history.BurstOptions{Quiet: test.quiet, MinOps: test.least}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for i, burst := range findings.Bursts {
+			slices.Reverse(burst.Paths)
+			told = append(told, fmt.Sprintf("%d %s %s", burst.Ops, burst.Kind, strings.Join(burst.Paths, ",")))
+			if burst.N != i+1 || burst.First.TS > burst.Last.TS || burst.NS != orders {
+				t.Errorf("%+v", burst)
+			}
+		}
+		if got := fmt.Sprint(told); got != test.want {
+			t.Errorf("quiet %s, at least %d: %s, want %s", test.quiet, test.least, got, test.want)
+		}
+	}
+}

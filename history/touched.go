@@ -42,6 +42,7 @@ const touchedWeight = 320
 // the name under which they write, and whether they were made, renamed or dropped in the gap.
 type collector struct {
 	scope     pitr.Scope
+	except    []pitr.Window
 	limit     int64
 	bytes     int64
 	documents map[pitr.UUID]map[string]*touched
@@ -101,11 +102,19 @@ func (h *History) collect(ctx context.Context, gap pitr.Window, from pitr.Timest
 	}
 }
 
+// isIn reports whether a moment lies in one of the windows.
+func isIn(windows []pitr.Window, at pitr.Timestamp) bool {
+	return slices.ContainsFunc(windows, func(w pitr.Window) bool { return w.Contains(at) })
+}
+
 func (c *collector) inScope(ns pitr.Namespace) bool {
 	return !ns.IsSystem() && c.scope.Contains(ns.KnownAs())
 }
 
 func (c *collector) add(group oplog.Committed) error {
+	if isIn(c.except, group.OpTime.TS) {
+		return nil
+	}
 	for i := range group.Ops {
 		o := &group.Ops[i]
 		if verdict, reason := o.Verdict(); verdict == oplog.Refused {

@@ -370,3 +370,43 @@ func TestFoldLimitsMemory(t *testing.T) {
 		t.Errorf("%v after %d bytes", err, state.Bytes())
 	}
 }
+
+// FuzzFold: no entry makes a fold panic, or gives a catalog or a document that cannot be read.
+func FuzzFold(f *testing.F) {
+	for _, seed := range []string{insert1, update1, whole1, delete1,
+		`"op":"c","ns":"shop.$cmd","o":{"collMod":"orders","index":{"name":"_id_","hidden":true},"validator":{"a":1}}`,
+		`"op":"c","ns":"shop.$cmd","o":{"create":"new","clusteredIndex":{"key":{"_id":1},"unique":true}}`,
+		`"op":"c","ns":"shop.$cmd","o":{"renameCollection":"shop.orders","to":"shop.b","dropTarget":true}`,
+		`"op":"c","ns":"shop.$cmd","o":{"createIndexes":"orders","v":2,"key":{"a":1},"name":"a_1","expireAfterSeconds":{"$numberDouble":"NaN"}}`,
+		`"op":"u","ns":"shop.system.views","o":{"$v":2,"diff":{"u":{"viewOn":"others"}}},"o2":{"_id":"shop.old"}`,
+	} {
+		f.Add([]byte(parse(f, `{"ts":{"$timestamp":{"t":11,"i":1}},"v":{"$numberLong":"2"},"ui":{"$uuid":"`+first.String()+`"},`+seed+`}`)))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		entry, err := oplog.Decode(raw)
+		if err != nil {
+			return
+		}
+		state := fold.New(fold.Options{Exact: 5})
+		if err := state.AddCollection(pitr.Collection{NS: orders, UUID: first, Indexes: []bson.Raw{parse(t, idSpec)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := state.Put(first, parse(t, `{"_id":1,"a":[1,{"b":2}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		var assembler oplog.Assembler
+		group, ok, err := assembler.Push(&entry)
+		if err != nil || !ok || state.Apply(group) != nil {
+			return
+		}
+		list, err := state.Collections()
+		if err != nil {
+			return
+		}
+		for _, c := range list {
+			if bson.Raw(raw).Validate() == nil && c.Options.Validate() != nil {
+				t.Errorf("options %v", []byte(c.Options))
+			}
+		}
+	})
+}
