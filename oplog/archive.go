@@ -89,6 +89,8 @@ type ArchiveStatus struct {
 	Through, Majority, Oldest pitr.OpTime
 	// Segments, Entries and Bytes count what this run has archived.
 	Segments, Entries, Bytes int64
+	// Holes counts the breaks that this run had to leave, because the source no longer had what follows the archive.
+	Holes int64
 	// Waiting says what the archiver waits for, empty while it gets on.
 	Waiting string
 }

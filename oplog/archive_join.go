@@ -48,6 +48,7 @@ func (r *archiving) leaveHole(ctx context.Context, next, oldest pitr.OpTime) err
 		Member: member, Reason: fmt.Sprintf("the oplog of %s had rolled over: its oldest entry was %s when the archive came back to it", member, oldest)}
 	r.Log.ErrorContext(ctx, "the archive has a hole: take a new snapshot", "after", r.last.String(), "next", next.String())
 	// Two entries with neighbouring times leave no room for a note; that their segments do not join says the same.
+	r.status.Holes++
 	if !hole.IsEmpty() {
 		if _, err := r.repository.PutObject(ctx, &hole); err != nil {
 			return err

@@ -118,10 +118,9 @@ func archiveInPieces(t *testing.T, all []bson.Raw) {
 	for next := 1; next < len(all); {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		cut := int64(2000 + random.Intn(200_000))
 		go func() {
 			a := oplog.NewArchiver(m, newRepository(t, store), oplog.ArchiveOptions{Lease: catalog.LeaseOptions{Holder: "test"},
-				CutBytes: cut})
+				CutBytes: int64(2000 + random.Intn(200_000))})
 			done <- a.Follow(ctx)
 		}()
 		for range random.Intn(20) {

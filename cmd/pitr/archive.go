@@ -47,12 +47,13 @@ type archiveLine struct {
 	Segments int64          `json:"segments"`
 	Entries  int64          `json:"entries"`
 	Bytes    int64          `json:"bytes"`
+	Holes    int64          `json:"holes,omitempty"`
 	Waiting  string         `json:"waiting,omitempty"`
 }
 
 func newArchiveLine(status oplog.ArchiveStatus) archiveLine {
 	return archiveLine{Type: "archive", Version: 1, Branch: string(status.Branch), Through: status.Through.TS,
-		Segments: status.Segments, Entries: status.Entries, Bytes: status.Bytes, Waiting: status.Waiting}
+		Segments: status.Segments, Entries: status.Entries, Bytes: status.Bytes, Holes: status.Holes, Waiting: status.Waiting}
 }
 
 // archiver connects cluster and repository.
@@ -88,13 +89,16 @@ func runArchive(ctx context.Context, run *session, _ *cli.Context) error {
 // archiveReport says now and then how far the archive is, and at once when it has to wait.
 func (run *session) archiveReport() func(oplog.ArchiveStatus) {
 	var said time.Time
-	waiting := ""
+	waiting, holes := "", int64(0)
 	return func(status oplog.ArchiveStatus) {
 		now := run.now()
-		if status.Waiting == waiting && now.Sub(said) < plainInterval {
+		if status.Waiting == waiting && status.Holes == holes && now.Sub(said) < plainInterval {
 			return
 		}
-		said, waiting = now, status.Waiting
+		if status.Holes > holes {
+			run.warnOfHole()
+		}
+		said, waiting, holes = now, status.Waiting, status.Holes
 		switch {
 		case run.json:
 			// A stream of status lines; a failure to print is remembered by the result stream.
@@ -116,6 +120,9 @@ func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if status.Holes > 0 {
+			run.warnOfHole()
+		}
 		if run.json {
 			return run.line(newArchiveLine(status))
 		}
@@ -123,6 +130,13 @@ func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 		run.next("pitr timeline")
 		return nil
 	})
+}
+
+// warnOfHole says what a break in the archive costs, while there is time to do something about it.
+func (run *session) warnOfHole() {
+	fmt.Fprintln(run.err, "warning: the archive has a hole: the server's oplog no longer has what followed the newest archived entry;")
+	fmt.Fprintln(run.err, "         moments in the hole are lost, later ones need a new snapshot; a larger oplog keeps entries longer")
+	run.next("pitr snapshot take")
 }
 
 func needOplog(server pitr.Server) error {
