@@ -159,9 +159,11 @@ func hintFor(kind pitr.Kind, code int32) string {
 	case code == codeAuthFailed:
 		return "check user name, password and authSource of the configured uri"
 	case kind == pitr.KindDenied:
-		return "grant the right, then see `pitr doctor`; reading needs the roles backup and clusterMonitor"
+		return "grant the right; reading needs the roles backup and clusterMonitor, writing restore, readWriteAnyDatabase and clusterMonitor"
+	case code == codeOutOfDisk:
+		return "make room on the server's disk, then run the same command again"
 	case kind == pitr.KindUnavailable:
-		return "check with `pitr doctor` whether the hosts can be reached from here; where the members' names cannot be" +
+		return "check whether the hosts can be reached from here; where the members' names cannot be" +
 			" resolved, add directConnection=true to the uri"
 	case code == codeUserWritesBlocked:
 		return "somebody blocks user writes: `pitr jobs` shows whether a job of ours does"

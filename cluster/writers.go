@@ -49,7 +49,8 @@ func (c *Client) Writers(ctx context.Context) ([]pitr.Writer, error) {
 		if err := bson.Unmarshal(document, &seen); err != nil {
 			return nil, wrongReply(op, document, err)
 		}
-		if who := seen.who(); who.Host != "" && who.App != c.options.AppName {
+		// Where logins are asked for, a connection without one only watches the server.
+		if who := seen.who(); who.Host != "" && who.App != c.options.AppName && (who.User != "" || !c.server.Authenticated) {
 			writing[who] = cmp.Or(seen.written(), writing[who])
 		}
 	}

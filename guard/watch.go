@@ -155,7 +155,7 @@ func (w *Watch) tolerated(ctx context.Context, final final) (bool, error) {
 
 func (w *Watch) stray(at pitr.OpTime, ns pitr.Namespace, what string) error {
 	return &pitr.Error{Kind: pitr.KindConflict, Op: "watch for writes of others",
-		Hint: "stop whoever is writing (`pitr doctor` shows who is connected), then go on with the job",
+		Hint: "stop whoever is writing (`pitr restore --dry-run` names who is connected), then go on with the job",
 		Err:  &Stray{At: at, NS: ns, What: what}}
 }
 

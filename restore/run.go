@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"pitr"
@@ -124,7 +125,7 @@ func (j *job) perform(ctx context.Context) (Outcome, error) {
 }
 
 func takeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
-	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host})
+	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid()})
 }
 
 func release(ctx context.Context, deps Deps, lease *catalog.Lease) {

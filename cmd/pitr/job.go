@@ -194,8 +194,16 @@ func (j *job) showIntent(intent restore.Intent) {
 		fmt.Fprintf(out, "time      about %s frozen\n", spanText(time.Duration(intent.Estimate*float64(time.Second))))
 	}
 	for _, refusal := range intent.Refused {
-		fmt.Fprintf(out, "refused   %s: %s; %s\n", printable(refusal.NS.String()), printable(refusal.Reason), printable(refusal.Hint))
+		fmt.Fprintf(out, "refused   %s; %s\n", printable(refusalText(refusal)), printable(refusal.Hint))
 	}
+}
+
+// refusalText says what stands in the way, and where when that is one namespace.
+func refusalText(r restore.Refusal) string {
+	if r.NS.IsZero() {
+		return r.Reason
+	}
+	return r.NS.String() + ": " + r.Reason
 }
 
 // classOrder is the order in which classes are told to a person.

@@ -92,7 +92,7 @@ func newIntentLine(intent restore.Intent) intentLine {
 	line := intentLine{Type: "intent", Version: 1, Job: intent.ID, Cluster: intent.Cluster.Name, To: intent.To, Through: intent.Through,
 		Scope: intent.Scope, Touched: intent.Touched, Steps: intent.Steps, Freeze: string(intent.Detail.Way), Estimate: intent.Estimate}
 	for _, refusal := range intent.Refused {
-		line.Refused = append(line.Refused, refusal.NS.String()+": "+refusal.Reason)
+		line.Refused = append(line.Refused, refusalText(refusal))
 	}
 	return line
 }

@@ -229,12 +229,15 @@ func (k *Catalog) block(ctx context.Context, r *command.Request, _ *command.Repl
 		record, _ := c.ByID(doc.Lookup("_id"), store.Latest)
 		switch {
 		case on && record == nil:
+			if _, err := u.Insert(c, doc, store.Note{}); err != nil {
+				return err
+			}
 			k.Store.SetBlocked(store.BlockOn)
-			_, err := u.Insert(c, doc, store.Note{})
-			return err
 		case !on && record != nil:
+			if err := u.Remove(c, record, store.Note{}); err != nil {
+				return err
+			}
 			k.Store.SetBlocked(store.BlockOff)
-			return u.Remove(c, record, store.Note{})
 		}
 		return nil
 	})
