@@ -173,3 +173,12 @@ func TestFullStores(t *testing.T) {
 		s.ok(append([]string{"snapshot", "take"}, repo...)...)
 	})
 }
+
+func describeFile(t *testing.T, name string) string {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %d %s", name, info.Size(), info.ModTime())
+}

@@ -42,7 +42,7 @@ const clusterName = "devices-eu"
 // stageSize is small enough for hundreds of runs and has everything of the story in it.
 var stageSize = mender.Sizes{Devices: 120, Touched: 60, Tenants: 3}
 
-// loginOf has the rights that docs/cli.md asks for, and not one more.
+// stageUsers have the rights that docs/cli.md asks for, and not one more.
 var stageUsers = []mongotest.User{
 	{Name: "app", Password: "app", Roles: []string{"readWriteAnyDatabase", "dbAdminAnyDatabase"}},
 	{Name: "reader", Password: "reader", Roles: []string{"backup", "clusterMonitor"}},
@@ -202,4 +202,14 @@ func (s *stage) admin() *mongo.Client {
 	s.must(err)
 	s.t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
 	return client
+}
+
+// blockedNow is blocked for callers that must not ask the server: it reads the log of commands.
+func (s *stage) blockedNow() bool {
+	for _, command := range s.sim.Commands() {
+		if command.Name == "setUserWriteBlockMode" && command.Code == 0 {
+			return true
+		}
+	}
+	return false
 }
