@@ -167,6 +167,20 @@ func (rd *Reads) Matching(r *command.Request, c *store.Collection, filter *mql.F
 // Scan finds records for a write.
 type Scan struct{ walk *walk }
 
+// Each visits all records that match, until the visit says false.
+func (s *Scan) Each(m store.Moment, visit func(*store.Record) bool) error {
+	for r := range s.walk.records(m) {
+		doc, err := s.walk.document(r, m)
+		if err != nil {
+			return err
+		}
+		if doc != nil && !visit(r) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Next gives the next record that matches, nil at the end.
 func (s *Scan) Next(m store.Moment) (*store.Record, bson.Raw, error) {
 	for r := range s.walk.records(m) {

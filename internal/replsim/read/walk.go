@@ -47,12 +47,14 @@ type walk struct {
 	skip int64
 	// left is how many documents may still come, -1 for all.
 	left int64
-	// position is the record id of the last record, seen its encoded key, examined counts the points that are done.
+	// position is the record id of the last record examined, seen its encoded key.
 	position int64
 	seen     string
-	done     int
 	started  bool
-	last     bson.RawValue
+	// found is what a look-up gave when the walk began, done how much of it was examined.
+	found []*store.Record
+	done  int
+	last  bson.RawValue
 }
 
 func (w *walk) backwards() {
@@ -186,12 +188,11 @@ func (w *walk) records(m store.Moment) iter.Seq[*store.Record] {
 	switch w.way {
 	case wayID:
 		return w.idRecords()
-	case wayPoints:
-		return w.after(w.pointRecords())
-	case wayIndex:
-		return w.after(w.keyRecords(m))
-	case wayIndexRange:
-		return w.after(w.index.Range(w.low, w.high, m))
+	case wayPoints, wayIndex, wayIndexRange:
+		if w.found == nil {
+			w.found = w.lookUp(m)
+		}
+		return slices.Values(w.found[w.done:])
 	}
 	if w.reverse {
 		return w.collection.BeforeID(w.position)
@@ -228,45 +229,31 @@ func (w *walk) behind(all iter.Seq[*store.Record]) iter.Seq[*store.Record] {
 	}
 }
 
-// after leaves out as many records as were examined: good enough for look-ups, whose lists are short and stable.
-func (w *walk) after(all iter.Seq[*store.Record]) iter.Seq[*store.Record] {
-	skip := w.done
-	return func(yield func(*store.Record) bool) {
-		n := 0
+// lookUp gives the records of single _ids, of exact keys of an index, or of a range of it, each once.
+func (w *walk) lookUp(m store.Moment) []*store.Record {
+	found := []*store.Record{}
+	met := map[*store.Record]bool{}
+	add := func(all iter.Seq[*store.Record]) {
 		for r := range all {
-			if n++; n > skip && !yield(r) {
-				return
+			if !met[r] {
+				met[r] = true
+				found = append(found, r)
 			}
 		}
 	}
-}
-
-func (w *walk) pointRecords() iter.Seq[*store.Record] {
-	return func(yield func(*store.Record) bool) {
+	switch w.way {
+	case wayPoints:
 		for _, key := range w.points {
-			for r := range w.collection.IDRange(key, key+"\x00") {
-				if !yield(r) {
-					return
-				}
-			}
+			add(w.collection.IDRange(key, key+"\x00"))
 		}
-	}
-}
-
-func (w *walk) keyRecords(m store.Moment) iter.Seq[*store.Record] {
-	return func(yield func(*store.Record) bool) {
-		met := map[*store.Record]bool{}
+	case wayIndex:
 		for _, key := range w.points {
-			for r := range w.index.Range(key, key+"\x00", m) {
-				if !met[r] {
-					met[r] = true
-					if !yield(r) {
-						return
-					}
-				}
-			}
+			add(w.index.Range(key, key+"\x00", m))
 		}
+	default:
+		add(w.index.Range(w.low, w.high, m))
 	}
+	return found
 }
 
 // sorted reads everything, sorts it in memory and gives the part that was asked for.

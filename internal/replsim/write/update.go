@@ -295,14 +295,13 @@ func (t *target) candidates(ctx context.Context, filter *mql.Filter) ([]*store.R
 			return err
 		}
 		scan, err := t.w.Reads.Matching(t.r, c, filter)
-		for err == nil {
-			var record *store.Record
-			if record, _, err = scan.Next(u.Moment); record == nil {
-				return err
-			}
-			found = append(found, record)
+		if err != nil {
+			return err
 		}
-		return err
+		return scan.Each(u.Moment, func(record *store.Record) bool {
+			found = append(found, record)
+			return true
+		})
 	})
 	return found, err
 }
