@@ -189,7 +189,7 @@ func TestLoadSurvivesLostReplies(t *testing.T) {
 		if err := p.Load(t.Context(), pitr.Namespace{DB: "db", Collection: "c"}, documents); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Settle(t.Context()); err != nil {
+		if _, err := p.Settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		injected.Remove()

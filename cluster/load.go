@@ -121,14 +121,15 @@ func (p *Primary) notThere(ctx context.Context, ns pitr.Namespace, documents []b
 	return missing, nil
 }
 
-// Settle returns when everything that was loaded is on a majority. It fails when another member became primary meanwhile.
-func (p *Primary) Settle(ctx context.Context) error {
+// Settle returns when everything that was loaded is on a majority, and gives a cluster time at or after it, zero where there
+// are none. It fails when another member became primary meanwhile.
+func (p *Primary) Settle(ctx context.Context) (pitr.Timestamp, error) {
 	const op = "wait for the majority"
 	p.loads.mu.Lock()
 	ns, term := p.loads.ns, p.loads.term
 	p.loads.mu.Unlock()
 	if ns.IsZero() || p.client.server.Ability != pitr.AbilityFull {
-		return nil
+		return 0, nil
 	}
 	// A write that changes nothing still waits until all that was written before it is on a majority.
 	reply, err := p.link.read(ctx, order{op: op, db: ns.DB, command: bson.D{{Key: "delete", Value: ns.Collection},
@@ -136,12 +137,12 @@ func (p *Primary) Settle(ctx context.Context) error {
 			{Key: "limit", Value: 1}}}},
 		{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}}}}})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if now, ok := reply.Lookup("opTime", "t").AsInt64OK(); ok && now != term {
-		return changedPrimary(op)
+		return 0, changedPrimary(op)
 	}
-	return nil
+	return p.done(op, reply)
 }
 
 // insertCommand builds an insert in one piece of bytes: documents go in as they are, which is several times cheaper than

@@ -184,7 +184,7 @@ func TestLoadAndSettle(t *testing.T) {
 	if err := p.Load(t.Context(), ns, documents); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Settle(t.Context()); err != nil {
+	if _, err := p.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := p.Count(t.Context(), ns); err != nil || n != int64(len(documents)) {

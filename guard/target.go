@@ -73,6 +73,7 @@ type Loader interface {
 	// Load inserts documents unordered, without validation, acknowledged by the primary. It fails as a whole on any write
 	// error. Calls may run in parallel.
 	Load(ctx context.Context, ns pitr.Namespace, documents []bson.Raw) error
-	// Settle returns when everything loaded so far is on a majority.
-	Settle(ctx context.Context) error
+	// Settle returns when everything loaded so far is on a majority, with a cluster time at or after it, zero where the
+	// server has none.
+	Settle(ctx context.Context) (pitr.Timestamp, error)
 }

@@ -233,4 +233,4 @@ func (c *Cluster) Load(_ context.Context, ns pitr.Namespace, documents []bson.Ra
 }
 
 // Settle has nothing to wait for.
-func (c *Cluster) Settle(context.Context) error { return nil }
+func (c *Cluster) Settle(context.Context) (pitr.Timestamp, error) { return c.Now(), nil }
