@@ -82,6 +82,8 @@ type Deps struct {
 	Archive    Archive
 	// Evidence is needed only where the archive cannot seal the present state.
 	Evidence Evidence
+	// MissingRights names what our login lacks for writing, each with the role that has it; nil takes the rights for given.
+	MissingRights func(context.Context) ([]string, error)
 	// Writers may be nil: then nobody is named.
 	Writers Writers
 	// Ask is asked when the damage has grown by more than a fifth; nil refuses.

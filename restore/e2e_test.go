@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -447,5 +449,26 @@ type meddler struct {
 func (m meddler) Start(part string, _ pitr.Amount) {
 	if part == string(guard.PhaseWrite) {
 		m.do()
+	}
+}
+
+// A login that lacks a right is refused before any work, and the right is named. // case D12
+func TestMissingRightsAreNamed(t *testing.T) {
+	for lacking, roles := range map[string][]string{
+		"bypassDocumentValidation": {"readWriteAnyDatabase", "clusterMonitor"},
+		"update":                   {"restore", "clusterMonitor"},
+		"replSetGetConfig":         {"restore", "readWriteAnyDatabase"},
+	} {
+		users := append(slices.Clone(logins), mongotest.User{Name: "restorer", Password: "r", Roles: roles})
+		users = slices.Delete(users, 1, 2)
+		s := newStage(t, mongotest.Need{Users: users})
+		s.devicesAtT()
+		s.snapshot()
+		deps := s.deps()
+		deps.MissingRights = func(ctx context.Context) ([]string, error) { return s.writing.MissingRights(ctx, cluster.ForWriting) }
+		_, err := restore.Plan(t.Context(), deps, restore.Request{To: s.now()})
+		if pitr.KindOf(err) != pitr.KindDenied || !strings.Contains(err.Error(), lacking) {
+			t.Errorf("without %s: %v", lacking, err)
+		}
 	}
 }

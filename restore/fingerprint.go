@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -52,6 +53,22 @@ func branchOf(ctx context.Context, deps Deps, server pitr.Server) (format.ID, er
 	return "", pitr.Refusef(op, "run `pitr archive run` or `pitr snapshot take` first", "the repository has no archive of any cluster")
 }
 
+// mayWrite refuses a login that lacks a right, before any work, and names the right.
+func mayWrite(ctx context.Context, deps Deps) error {
+	if deps.MissingRights == nil {
+		return nil
+	}
+	missing, err := deps.MissingRights(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for our rights: %w", err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindDenied, "check our rights", "grant the roles restore, readWriteAnyDatabase and clusterMonitor to the restore user",
+		"the login for writing lacks %s", strings.Join(missing, ", "))
+}
+
 // Confirmed proves that a person, or a script that was told so, named the cluster that an intent is for. Without it no job
 // runs.
 type Confirmed struct{ intent format.Digest }
@@ -85,6 +102,9 @@ func stale(ctx context.Context, deps Deps, intent Intent, confirmed Confirmed) e
 		return pitr.Refusef(op, first.Hint, "%d things stand in the way, the first: %s %s", len(intent.Refused), nameOf(first.NS), first.Reason)
 	case deps.Now().After(intent.Expires):
 		return pitr.Refusef(op, hint, "it was made at %s and is not valid any more", intent.Created.Format("15:04:05 UTC"))
+	}
+	if err := mayWrite(ctx, deps); err != nil {
+		return err
 	}
 	return sameWorld(ctx, deps, intent)
 }

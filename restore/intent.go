@@ -105,6 +105,9 @@ func (p *planner) meetCluster(ctx context.Context) error {
 		return err
 	}
 	p.server = server
+	if err := mayWrite(ctx, p.deps); err != nil {
+		return err
+	}
 	branch, err := branchOf(ctx, p.deps, server)
 	if err != nil {
 		return err

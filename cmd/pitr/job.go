@@ -114,7 +114,8 @@ func (run *session) openJob(ctx context.Context, want access) (*job, error) {
 		Archive: archiveThrough{archiver: archiver, repository: j.repository},
 		Evidence: evidence{client: j.reading, repository: j.repository, options: snapshot.Options{
 			Archive: archiver, Operator: operator(), Version: version, Lease: run.lease(), Progress: j.progress, Log: run.log}},
-		Writers: j.reading, Ask: j.askGrown, Operator: operator(), Host: run.lease().Host, Version: version,
+		MissingRights: func(ctx context.Context) ([]string, error) { return j.writing.MissingRights(ctx, cluster.ForWriting) },
+		Writers:       j.reading, Ask: j.askGrown, Operator: operator(), Host: run.lease().Host, Version: version,
 		Workers: 2, Progress: j.progress, Log: run.log,
 	}
 	return j, nil
