@@ -138,7 +138,8 @@ func TestCorpusGaps(t *testing.T) {
 		window := pitr.Window{After: states[0].At, Through: states[0].At}
 		h := history.New(baseOf(states[0], window), entriesOf(t, filepath.Join(folder, "oplog.jsonl.zst")), history.Options{})
 		classes := map[pitr.Class]int{}
-		for _, pair := range [][2]int{{0, 1}, {0, 24}, {3, 4}, {5, 12}, {11, 13}, {17, 24}, {9, 9}} {
+		last := len(states) - 1
+		for _, pair := range [][2]int{{0, 1}, {0, last}, {last / 8, last/8 + 1}, {last / 5, last / 2}, {last/2 - 1, last/2 + 1}, {last * 2 / 3, last}, {last / 3, last / 3}} {
 			was, is := states[pair[0]], states[pair[1]]
 			gap, err := h.Gap(context.Background(), pitr.Window{After: was.At, Through: is.At}, history.GapOptions{})
 			if err != nil {

@@ -114,7 +114,7 @@ func TestCorpusOpen(t *testing.T) {
 	if _, err := archiver.Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, number := range []int{0, 7, 24} {
+	for _, number := range []int{0, len(files) / 3, len(files) - 1} {
 		want := recording.ReadState(t, files[number])
 		h, err := history.Open(t.Context(), repository, history.Start{At: want.At}, history.Options{})
 		if err != nil {
@@ -126,7 +126,7 @@ func TestCorpusOpen(t *testing.T) {
 		}
 		compareView(t, fmt.Sprintf("%s at %s", files[number], want.At), view, want)
 	}
-	was, is := recording.ReadState(t, files[5]), recording.ReadState(t, files[12])
+	was, is := recording.ReadState(t, files[len(files)/5]), recording.ReadState(t, files[len(files)/2])
 	h, err := history.Open(t.Context(), repository, history.Start{At: was.At}, history.Options{})
 	if err != nil {
 		t.Fatal(err)
