@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -284,5 +285,48 @@ func TestAnEntryThatNobodySawJoinsNothing(t *testing.T) {
 	want := []pitr.Window{window(0, 10), window(10, 20)}
 	if got := (catalog.Timeline{Lines: []catalog.Line{line}}).Windows("a"); !slices.Equal(got, want) {
 		t.Fatalf("windows %v, want %v", got, want)
+	}
+}
+
+// Each refusal says why, and names both neighbours where there are two.
+func TestRefusalsSayWhy(t *testing.T) {
+	line := catalog.Line{Branch: "a",
+		Segments: []catalog.Segment{{Window: window(0, 10), Prev: unseen, Last: short(10)}, {Window: window(14, 20), Prev: unseen, Last: short(20)},
+			{Window: window(20, 30), Prev: short(99), Last: short(30)}},
+		Snapshots: []catalog.Point{{Snapshot: "s", From: 2, At: 4}, {Snapshot: "late", From: 24, At: 25},
+			{Snapshot: "part", From: 15, At: 16, Scope: pitr.Scope{Only: []string{"shop"}}}},
+		Jobs: []catalog.Interval{{Job: "j", First: 6, Last: 8}, {Job: "open", First: 28, Last: pitr.MaxTimestamp}}}
+	timeline := catalog.Timeline{Lines: []catalog.Line{line}}
+	for moment, want := range map[pitr.Timestamp]struct {
+		why            string
+		earlier, later pitr.Timestamp
+	}{
+		3:  {"the first snapshot of everything was complete at 0:4", 0, 4},
+		7:  {"it lies inside job j, which was writing from 0:6 to 0:8", 5, 8},
+		12: {"the archive has a hole from 0:10 to 0:14", 10, 25},
+		16: {"no snapshot of everything lies between the break of the archive at 0:14 and it", 10, 25},
+		22: {"no snapshot of everything lies between the break of the archive at 0:20 and it", 10, 25},
+		29: {"job open has been writing since 0:28 and has not ended", 27, 0},
+		40: {"job open has been writing since 0:28 and has not ended", 27, 0},
+	} {
+		_, err := timeline.Reach(moment, pitr.Scope{})
+		var refusal *catalog.Unreachable
+		if !errors.As(err, &refusal) || refusal.Why != want.why || refusal.Earlier != want.earlier || refusal.Later != want.later {
+			t.Errorf("moment %s: %+v, want %+v", moment, refusal, want)
+		}
+	}
+	line.Jobs = nil
+	timeline = catalog.Timeline{Lines: []catalog.Line{line}}
+	for moment, why := range map[pitr.Timestamp]string{31: "the archive ends at 0:30", pitr.MaxTimestamp: "the archive ends at 0:30"} {
+		if _, err := timeline.Reach(moment, pitr.Scope{}); err == nil || !errors.As(err, new(*catalog.Unreachable)) || !strings.Contains(err.Error(), why) {
+			t.Errorf("the future: %v", err)
+		}
+	}
+	line.Snapshots = line.Snapshots[2:]
+	if _, err := (catalog.Timeline{Lines: []catalog.Line{line}}).Reach(16, pitr.Scope{}); err == nil || !strings.Contains(err.Error(), "no snapshot holds all of everything") {
+		t.Errorf("a part is not everything: %v", err)
+	}
+	if _, err := (catalog.Timeline{}).Reach(16, pitr.Scope{}); err == nil || !strings.Contains(pitr.HintOf(err), "pitr snapshot take") {
+		t.Errorf("an empty repository: %v", err)
 	}
 }
