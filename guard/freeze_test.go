@@ -212,12 +212,8 @@ func TestFirstStrayStopsBeforeTheNextWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ledger, err := guard.NewLedger(plan, task.Changes)
-			if err != nil {
-				t.Fatal(err)
-			}
 			run := guard.Execution{Target: cluster, Plan: plan, Changes: task.Changes, Workers: 1,
-				Lookout: guard.NewWatch(cluster, ledger, guard.WatchOptions{From: f, Blocked: f})}
+				Lookout: guard.NewWatch(cluster, plan.Ledger(), guard.WatchOptions{From: f, Blocked: f})}
 			writes := 0
 			run.Record = func(context.Context, guard.PhaseName) error {
 				err := stray(cluster)
@@ -246,10 +242,6 @@ func TestExpiryIsToleratedByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger, err := guard.NewLedger(plan, task.Changes)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, due := range []bool{true, false} {
 		cluster := shop(t).WithoutAuthentication()
 		cluster.Put(pitr.Collection{NS: items, UUID: pitr.UUID{7}}, item(t, 8, "x"))
@@ -257,7 +249,7 @@ func TestExpiryIsToleratedByName(t *testing.T) {
 			Tolerate: func(_ context.Context, ns pitr.Namespace, key pitr.Key) (bool, error) {
 				return due && ns == items && key.Equal() == keyOf(t, item(t, 8, "")).Equal(), nil
 			}}
-		lookout := guard.NewWatch(cluster, ledger, options)
+		lookout := guard.NewWatch(cluster, plan.Ledger(), options)
 		if err := cluster.UserWrite(items, keyOf(t, item(t, 8, "")), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,10 @@ import (
 
 // sortedChanges is a task's documents by what has to be done with them.
 type sortedChanges struct {
-	sizes   []int32
+	sizes []int32
+	// places find the changes by their keys, hashed with the seed.
+	seed    maphash.Seed
+	places  []place
 	deletes []Ref
 	writes  []Ref
 	// groups are sets of documents that share a transaction.
@@ -45,7 +48,8 @@ func sortChanges(task Task, catalog catalogPlan) (sortedChanges, error) {
 			"restrict the restore with --only, or use `pitr restore --into`", "%d changes are more than one job can order", count)
 	}
 	for {
-		pass := sortPass{catalog: catalog, seed: maphash.MakeSeed()}
+		pass := sortPass{catalog: catalog}
+		pass.seed = maphash.MakeSeed()
 		again, err := pass.read(task.Changes)
 		if err != nil {
 			return sortedChanges{}, err
@@ -60,7 +64,6 @@ func sortChanges(task Task, catalog catalogPlan) (sortedChanges, error) {
 type sortPass struct {
 	sortedChanges
 	catalog catalogPlan
-	seed    maphash.Seed
 	trading []pending
 	claims  []claim
 }
@@ -68,6 +71,7 @@ type sortPass struct {
 // read sorts every change. It reports whether it has to be done again, because an index was declared opaque.
 func (s *sortPass) read(changes Changes) (again bool, err error) {
 	s.sizes = make([]int32, changes.Len())
+	s.places = make([]place, changes.Len())
 	for i := range changes.Len() {
 		change, err := changes.At(i)
 		if err != nil {
@@ -83,6 +87,7 @@ func (s *sortPass) read(changes Changes) (again bool, err error) {
 
 func (s *sortPass) sort(i int32, change pitr.Change) (clear bool, err error) {
 	e, t := change.E, change.Target()
+	s.places[i] = place{placeOf(s.seed, change.NS, change.Key), i}
 	s.sizes[i] = int32(min(len(e)+len(t), math.MaxInt32)) //nolint:gosec // capped
 	if e == nil && t == nil {
 		return true, nil

@@ -29,17 +29,9 @@ type place struct {
 	change int32
 }
 
-// NewLedger reads the changes of a plan once.
-func NewLedger(plan Plan, changes Changes) (*Ledger, error) {
-	l := &Ledger{changes: changes, seed: maphash.MakeSeed(), cleared: map[int32]bool{}, places: make([]place, 0, changes.Len())}
-	for i := range changes.Len() {
-		change, err := changes.At(i)
-		if err != nil {
-			return nil, fmt.Errorf("read change %d: %w", i, err)
-		}
-		l.places = append(l.places, place{l.hash(change.NS, change.Key), int32(i)}) //nolint:gosec // bounded by PlanTo
-	}
-	slices.SortFunc(l.places, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
+// Ledger gives what recognises the entries of the plan's writes.
+func (plan Plan) Ledger() *Ledger {
+	l := &Ledger{changes: plan.changes, seed: plan.seed, cleared: map[int32]bool{}, places: plan.places}
 	for _, phase := range plan.Phases {
 		l.steps = append(l.steps, phase.Catalog...)
 		for _, batch := range phase.Batches {
@@ -50,11 +42,19 @@ func NewLedger(plan Plan, changes Changes) (*Ledger, error) {
 			}
 		}
 	}
-	return l, nil
+	return l
 }
 
-func (l *Ledger) hash(ns pitr.Namespace, key pitr.Key) uint64 {
-	return maphash.String(l.seed, ns.String()+"\x00"+key.Equal())
+// placeOf hashes the identity of a change. Two changes that look the same are told apart by reading them.
+func placeOf(seed maphash.Seed, ns pitr.Namespace, key pitr.Key) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(ns.DB)
+	_ = h.WriteByte('.')
+	_, _ = h.WriteString(ns.Collection)
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(key.Equal())
+	return h.Sum64()
 }
 
 // Find gives the change of a key; false when the job has none.
@@ -65,7 +65,7 @@ func (l *Ledger) Find(ns pitr.Namespace, key pitr.Key) (pitr.Change, bool, error
 
 // find gives the change of a key and its index, false when the job has none.
 func (l *Ledger) find(ns pitr.Namespace, key pitr.Key) (pitr.Change, int32, error) {
-	hash := l.hash(ns, key)
+	hash := placeOf(l.seed, ns, key)
 	at, _ := slices.BinarySearchFunc(l.places, hash, func(p place, hash uint64) int { return cmp.Compare(p.hash, hash) })
 	for ; at < len(l.places) && l.places[at].hash == hash; at++ {
 		change, err := l.changes.At(int(l.places[at].change))

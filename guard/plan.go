@@ -1,7 +1,10 @@
 package guard
 
 import (
+	"cmp"
 	"fmt"
+	"hash/maphash"
+	"slices"
 
 	"pitr"
 )
@@ -25,7 +28,7 @@ func (l Limits) orDefault() Limits {
 // Changes is a list of changes that can be read at any place; it may lie in memory or in a file.
 type Changes interface {
 	Len() int
-	// At gives the change with index 0 <= i < Len(). Its bytes belong to the caller.
+	// At gives the change with index 0 <= i < Len(). Its bytes stay as they are, and must not be changed.
 	At(i int) (pitr.Change, error)
 }
 
@@ -56,6 +59,10 @@ type Plan struct {
 	// Documents and Bytes count what the batches write; a document that is deleted in one phase and inserted in another
 	// counts twice.
 	Documents, Bytes int64
+
+	changes Changes
+	seed    maphash.Seed
+	places  []place
 }
 
 // Phase is a span of a plan: first its catalog writes in order, then its batches in any order.
@@ -151,7 +158,8 @@ func PlanTo(task Task) (Plan, error) {
 	packer := packer{sizes: sorted.sizes, limits: task.Limits.orDefault()}
 	deletes := packer.pack(sorted.deletes, nil)
 	writes := packer.pack(sorted.writes, sorted.groups)
-	plan := Plan{Documents: packer.documents, Bytes: packer.bytes}
+	plan := Plan{Documents: packer.documents, Bytes: packer.bytes, changes: task.Changes, seed: sorted.seed, places: sorted.places}
+	slices.SortFunc(plan.places, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
 	for _, phase := range []Phase{
 		{Name: PhaseClearWay, Catalog: catalog.clearWay},
 		{Name: PhaseDelete, Batches: deletes},

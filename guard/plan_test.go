@@ -30,12 +30,8 @@ type require interface {
 }
 
 // watch begins to watch a cluster now.
-func watch(t require, cluster *modelcluster.Cluster, plan guard.Plan, changes guard.Changes) *guard.Watch {
-	ledger, err := guard.NewLedger(plan, changes)
-	if err != nil {
-		t.Fatalf("ledger: %v", err)
-	}
-	return guard.NewWatch(cluster, ledger, guard.WatchOptions{From: pitr.OpTime{TS: cluster.Now(), Term: 1}})
+func watch(cluster *modelcluster.Cluster, plan guard.Plan) *guard.Watch {
+	return guard.NewWatch(cluster, plan.Ledger(), guard.WatchOptions{From: pitr.OpTime{TS: cluster.Now(), Term: 1}})
 }
 
 // index makes a spec; extra fields follow.
@@ -329,7 +325,7 @@ func TestPlanNeverMeetsADuplicate(t *testing.T) {
 			return nil
 		}
 		var done guard.PhaseName
-		run := guard.Execution{Target: cluster, Lookout: watch(t, cluster, plan, task.Changes), Plan: plan, Changes: task.Changes, Workers: 1,
+		run := guard.Execution{Target: cluster, Lookout: watch(cluster, plan), Plan: plan, Changes: task.Changes, Workers: 1,
 			Record: func(_ context.Context, phase guard.PhaseName) error { done = phase; return nil }}
 		if err := run.Run(t.Context()); err != nil && interrupted != 0 {
 			t.Fatalf("run: %v\n%v", err, cluster.Log())

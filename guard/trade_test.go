@@ -76,7 +76,7 @@ func TestTradesShareATransaction(t *testing.T) {
 			want.documents[items][change.Key.Equal()] = change.T
 		}
 		cluster.Put(task.E[0], documents...)
-		run := guard.Execution{Target: cluster, Lookout: watch(t, cluster, plan, task.Changes), Plan: plan, Changes: task.Changes}
+		run := guard.Execution{Target: cluster, Lookout: watch(cluster, plan), Plan: plan, Changes: task.Changes}
 		if err := run.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

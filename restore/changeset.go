@@ -96,10 +96,9 @@ func (j *job) loadCatalogs(ctx context.Context) error {
 func (j *job) order() error {
 	var err error
 	j.plan, err = guard.PlanTo(guard.Task{Changes: j.changes, E: j.e, T: j.t, Blocked: j.intent.Detail.Way == guard.WayBlock, Limits: j.Limits})
-	if err != nil {
-		return err
+	if err == nil {
+		j.ledger = j.plan.Ledger()
 	}
-	j.ledger, err = guard.NewLedger(j.plan, j.changes)
 	return err
 }
 
@@ -231,7 +230,7 @@ func lookUp(ctx context.Context, target guard.Target, ns pitr.Namespace, changes
 // publish stores the change set, catalog steps first, and reads it back; the list of its parts comes last.
 func (j *job) publish(ctx context.Context, steps []pitr.CatalogStep) error {
 	set := format.Changes{Job: j.intent.ID, Created: j.Now().UTC(), Gap: pitr.Window{After: j.intent.To, Through: j.f.TS},
-		Scope: j.intent.Scope, Steps: len(steps), Documents: map[pitr.Class]int64{}}
+		Scope: j.intent.Scope, Steps: len(steps), Documents: j.changes.classes}
 	writer, err := format.NewWriter(format.WriterOptions{})
 	if err != nil {
 		return err
@@ -247,7 +246,6 @@ func (j *job) publish(ctx context.Context, steps []pitr.CatalogStep) error {
 		if err != nil {
 			return err
 		}
-		set.Documents[change.Class]++
 		change.N = int64(len(steps) + i + 1)
 		if err := p.append(ctx, format.EncodeChange(change)); err != nil {
 			return err
@@ -311,8 +309,7 @@ func (j *job) loadChanges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		j.touched[change.NS] = true
-		if err := j.changes.appendRaw(document); err != nil {
+		if err := j.appendChange(change); err != nil {
 			return err
 		}
 	}
