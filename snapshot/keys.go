@@ -111,8 +111,8 @@ func (s *keySpool) openFiles() (err error) {
 	return nil
 }
 
-// partitions yields the entries of each of 2^bits partitions, in order, each sorted by key hash. They are good until the
-// next one. Afterwards err says whether all of them could be read.
+// partitions yields the entries of each of 2^bits partitions, in order; within a partition they are in no order. They are
+// good until the next one. Afterwards err says whether all of them could be read.
 func (s *keySpool) partitions(bits int) iter.Seq2[int, []format.KeyEntry] {
 	return func(yield func(int, []format.KeyEntry) bool) {
 		units := 0 // bits that choose what is in memory at once
@@ -125,7 +125,9 @@ func (s *keySpool) partitions(bits int) iter.Seq2[int, []format.KeyEntry] {
 				s.err = spoolFailed(err)
 				return
 			}
-			slices.SortFunc(entries, func(a, b format.KeyEntry) int { return cmp.Compare(a.Key, b.Key) })
+			if bits > units {
+				slices.SortFunc(entries, byKey)
+			}
 			first := unit << (bits - units)
 			for partition := first; partition < first+1<<(bits-units); partition++ {
 				n := sort.Search(len(entries), func(i int) bool { return format.KeyPartition(entries[i].Key, bits) > partition })
@@ -137,6 +139,8 @@ func (s *keySpool) partitions(bits int) iter.Seq2[int, []format.KeyEntry] {
 		}
 	}
 }
+
+func byKey(a, b format.KeyEntry) int { return cmp.Compare(a.Key, b.Key) }
 
 // load brings one of 2^units parts of the entries into memory: all of them while there are no files.
 func (s *keySpool) load(unit, units int) ([]format.KeyEntry, error) {
@@ -175,6 +179,7 @@ func (s *keySpool) load(unit, units int) ([]format.KeyEntry, error) {
 func (s *keySpool) hasRepeats(bits int) (bool, error) {
 	repeated := false
 	for _, entries := range s.partitions(bits) {
+		slices.SortFunc(entries, byKey)
 		for i := 1; i < len(entries) && !repeated; i++ {
 			repeated = entries[i].Key == entries[i-1].Key
 		}

@@ -27,12 +27,7 @@ func TestKeySpool(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				slices.SortFunc(want, func(a, b format.KeyEntry) int {
-					if a.Key < b.Key {
-						return -1
-					}
-					return 1
-				})
+				slices.SortFunc(want, byKey)
 				for range 2 { // hasRepeats reads it once before
 					var got []format.KeyEntry
 					next := 0
@@ -46,6 +41,7 @@ func TestKeySpool(t *testing.T) {
 								t.Fatalf("limit %d: an entry of partition %d in %d", limit, format.KeyPartition(entry.Key, bits), partition)
 							}
 						}
+						slices.SortFunc(entries, byKey)
 						got = append(got, entries...)
 					}
 					if next != 1<<bits || spool.err != nil || !slices.Equal(got, want) {

@@ -39,7 +39,7 @@ type live struct {
 	archive    *oplog.Archiver
 }
 
-const bigDocuments = 9000
+const bigDocuments = 6750
 
 func newLive(t *testing.T) *live {
 	t.Helper()

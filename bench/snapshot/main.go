@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ type settings struct {
 	memory                                int64
 	folder, uri                           string
 	serve                                 bool
+	profile                               string
 }
 
 func main() {
@@ -48,6 +50,7 @@ func main() {
 	flag.Int64Var(&s.memory, "memory", 400, "soft memory limit in MiB, as the program sets it; 0 for none")
 	flag.StringVar(&s.folder, "folder", os.TempDir(), "where the repositories go")
 	flag.StringVar(&s.uri, "uri", "", "a server that has the documents already, instead of a simulated one")
+	flag.StringVar(&s.profile, "profile", "", "file for a CPU profile of the runs")
 	flag.BoolVar(&s.serve, "serve", false, "be the server (used by the command itself)")
 	flag.Parse()
 	run := measure
@@ -143,7 +146,18 @@ func measure(ctx context.Context, s settings) error {
 	if err := scanOnly(ctx, client); err != nil {
 		return err
 	}
-	fmt.Printf("%-10s %9s %9s %10s %9s %9s %7s %9s\n", "run", "MB", "wall s", "MB/s", "CPU s", "CPU-s/GB", "ratio", "peak MiB")
+	fmt.Printf("%-10s %9s %9s %10s %9s %9s %7s %9s %10s\n", "run", "MB", "wall s", "MB/s", "CPU s", "CPU-s/GB", "ratio", "peak MiB", "check s/GB")
+	if s.profile != "" {
+		file, err := os.Create(s.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	for n := range s.runs {
 		if err := takeOnce(ctx, client, s, n+1); err != nil {
 			return err
@@ -197,12 +211,14 @@ func takeOnce(ctx context.Context, client *cluster.Client, s settings, n int) er
 		return err
 	}
 	used, wall, peak := cpu()-before, time.Since(began).Seconds(), peakMemory()
+	readFrom := cpu()
 	if err := verify(ctx, repository, manifest, int64(s.documents)); err != nil {
 		return err
 	}
 	gb := float64(manifest.Objects.Bytes) / 1e9
-	fmt.Printf("%-10d %9.0f %9.2f %10.0f %9.2f %9.2f %7.2f %9d\n", n, gb*1e3, wall, gb*1e3/wall, used, used/gb,
-		float64(manifest.Objects.Bytes)/float64(manifest.Objects.Stored), peak>>20)
+	readBack := (cpu() - readFrom) / gb
+	fmt.Printf("%-10d %9.0f %9.2f %10.0f %9.2f %9.2f %7.2f %9d %10.2f\n", n, gb*1e3, wall, gb*1e3/wall, used, used/gb,
+		float64(manifest.Objects.Bytes)/float64(manifest.Objects.Stored), peak>>20, readBack)
 	return nil
 }
 
