@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -172,25 +173,19 @@ func (j *job) showIntent(intent restore.Intent) {
 	fmt.Fprintf(out, "back to   %s\n", clockText(intent.To))
 	fmt.Fprintf(out, "archived  %s\n", clockText(intent.Through))
 	fmt.Fprintf(out, "scope     %s\n", printable(intent.Scope.String()))
-	for i, writer := range intent.Writers {
-		if i == 5 {
-			fmt.Fprintf(out, "writing   and %d more\n", len(intent.Writers)-i)
-			break
-		}
-		fmt.Fprintf(out, "writing   %s %s from %s: stop them first if they did the damage\n", printable(writer.User), printable(writer.App), printable(writer.Host))
-	}
+	j.showWriters(intent.Writers)
 	for _, way := range intent.Ways {
-		fmt.Fprintf(out, "%-9s %s: %s records (%s)\n", way.Way, printable(way.NS.String()), grouped(way.Touched), printable(way.Reason))
+		fmt.Fprintf(out, "%-9s %s: %s records touched\n", way.Way, printable(way.NS.String()), grouped(way.Touched))
 	}
 	for _, price := range intent.Catalog {
-		fmt.Fprintf(out, "catalog   %s %s: %s\n", printable(price.Step), printable(price.NS.String()), printable(price.Price))
+		fmt.Fprintf(out, "catalog   %s\n          (%s)\n", printable(price.Step), printable(price.Price))
 	}
 	for _, class := range classOrder {
 		if n := intent.Touched[class]; n > 0 {
 			fmt.Fprintf(out, "records   %s %s\n", grouped(n), class)
 		}
 	}
-	fmt.Fprintf(out, "freeze    by %s (%s)\n", intent.Detail.Way, printable(intent.Detail.WayReason))
+	fmt.Fprintln(out, wrapped("freeze    ", fmt.Sprintf("by %s: %s", intent.Detail.Way, printable(intent.Detail.WayReason)), j.run.width))
 	if intent.Estimate > 0 {
 		fmt.Fprintf(out, "time      about %s frozen\n", spanText(time.Duration(intent.Estimate*float64(time.Second))))
 	}
@@ -205,6 +200,27 @@ func refusalText(r restore.Refusal) string {
 		return r.Reason
 	}
 	return r.NS.String() + ": " + r.Reason
+}
+
+// showWriters names those who can be writing, for a person who wants to stop the culprit first.
+func (j *job) showWriters(writers []pitr.Writer) {
+	const most = 5
+	seen := map[pitr.Writer]bool{}
+	for _, writer := range writers {
+		if writer.User == "" && len(writers) > 1 {
+			continue // a connection that has not logged in
+		}
+		writer.NS = ""
+		if seen[writer] || len(seen) == most {
+			continue
+		}
+		seen[writer] = true
+		fmt.Fprintf(j.run.err, "writing   %s, application %s, from %s\n", printable(cmp.Or(writer.User, "nobody in particular")),
+			printable(cmp.Or(writer.App, "unknown")), printable(writer.Host))
+	}
+	if len(seen) > 0 {
+		fmt.Fprintln(j.run.err, "          stop whoever did the damage before you go on")
+	}
 }
 
 // classOrder is the order in which classes are told to a person.

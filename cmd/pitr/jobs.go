@@ -216,7 +216,7 @@ func listJobs(ctx context.Context, run *session, _ *cli.Context) error {
 				return err
 			}
 		}
-		rows = append(rows, []string{string(line.Job), string(line.Kind), clockText(line.To), line.State, grouped(line.Restored), grouped(line.Lost)})
+		rows = append(rows, []string{string(line.Job), string(line.Kind), line.To.String(), line.State, grouped(line.Restored), grouped(line.Lost)})
 	}
 	switch {
 	case run.json:

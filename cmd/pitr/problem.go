@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"pitr"
 	"pitr/report"
@@ -54,13 +56,40 @@ func (p problem) text() (message, next string) {
 // printError says what happened, what state things are in, and the next command.
 func printError(s streams, p problem) {
 	message, next := p.text()
-	fmt.Fprintf(s.err, "pitr: %s\n", message)
+	fmt.Fprintln(s.err, wrapped("pitr:  ", message, s.width))
 	if state := p.state(); state != "" {
-		fmt.Fprintf(s.err, "state: %s\n", state)
+		fmt.Fprintln(s.err, wrapped("state: ", state, s.width))
 	}
 	if next != "" {
-		fmt.Fprintf(s.err, "next:  %s\n", next)
+		fmt.Fprintln(s.err, wrapped("next:  ", next, s.width))
 	}
+}
+
+// wrapped breaks a text between words at the width of the screen, behind a label. What stands in backquotes is a command
+// to copy and is not broken.
+func wrapped(label, text string, width int) string {
+	indent := strings.Repeat(" ", len(label))
+	var out strings.Builder
+	out.WriteString(label)
+	column, quoted := len(label), false
+	for i, word := range strings.Split(text, " ") {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+length > width && !quoted:
+			out.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			out.WriteByte(' ')
+			column++
+		}
+		out.WriteString(word)
+		column += length
+		if strings.Count(word, "`")%2 == 1 {
+			quoted = !quoted
+		}
+	}
+	return out.String()
 }
 
 // printErrorLine says the same to a program, on the result stream.

@@ -103,7 +103,7 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		if run.json {
 			return run.line(newSnapshotLine(manifest))
 		}
-		fmt.Fprintf(run.out, "snapshot %s: %s documents, %s in %s stored, %s\n", manifest.ID, grouped(manifest.Objects.Documents),
+		fmt.Fprintf(run.out, "snapshot %s: %s documents, %s in %s stored\n%s\n", manifest.ID, grouped(manifest.Objects.Documents),
 			sizeText(manifest.Objects.Bytes), sizeText(manifest.Objects.Stored), exactText(manifest))
 		if client.Server().Ability == pitr.AbilityDocuments {
 			fmt.Fprintln(run.err, "this server has no usable oplog: the copy may mix moments, and no other moment can be reached from it")
@@ -119,7 +119,7 @@ func exactText(m format.Manifest) string {
 	if m.At == 0 {
 		return "not exact at any moment"
 	}
-	return fmt.Sprintf("as of %s, exact %s", clockText(m.At), m.Exact)
+	return fmt.Sprintf("as of %s, exact: %s", clockText(m.At), m.Exact)
 }
 
 func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
@@ -131,7 +131,7 @@ func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"SNAPSHOT", "AS OF", "REASON", "DOCUMENTS", "STORED", "SCOPE", "NOTE"}}
+	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON"}}
 	for _, m := range snapshots.Items {
 		if run.json {
 			if err := run.line(newSnapshotLine(m)); err != nil {
@@ -139,8 +139,7 @@ func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
 			}
 			continue
 		}
-		rows = append(rows, []string{string(m.ID), clockText(m.At), string(m.Reason), grouped(m.Objects.Documents),
-			sizeText(m.Objects.Stored), m.Scope.String(), m.Note})
+		rows = append(rows, []string{string(m.ID), m.At.String(), grouped(m.Objects.Documents), sizeText(m.Objects.Stored), string(m.Reason)})
 	}
 	if !run.json {
 		if len(snapshots.Items) == 0 {
@@ -188,7 +187,7 @@ func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(run.out, "snapshot %s of %s, taken %s by %s\n%s, %s\n", manifest.ID, printable(manifest.Cluster.Name),
+		fmt.Fprintf(run.out, "snapshot %s of %s\ntaken %s by %s\n%s, %s\n", manifest.ID, printable(manifest.Cluster.Name),
 			manifest.Created.UTC().Format(time.RFC3339), printable(manifest.Operator), exactText(manifest), manifest.Scope)
 	}
 	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pitr"
+	"pitr/catalog"
 )
 
 func timelineCommand(s streams) *cli.Command {
@@ -97,27 +98,29 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 		run.next("pitr snapshot take")
 		return nil
 	}
-	var rows [][]string
+	run.printTimeline(timeline, reachable)
+	run.next("pitr find --since \"2h ago\"")
+	return nil
+}
+
+// printTimeline prints one fact a line, each within 80 columns.
+func (run *session) printTimeline(timeline catalog.Timeline, reachable []catalog.Stretch) {
 	for _, stretch := range reachable {
-		rows = append(rows, []string{"reachable", clockText(stretch.First), "to " + clockText(stretch.Last)})
+		fmt.Fprintf(run.out, "reachable  from %s\n           to   %s\n", clockText(stretch.First), clockText(stretch.Last))
 	}
-	for _, hole := range timeline.Holes(tip) {
-		rows = append(rows, []string{"hole", clockText(hole.After), "to " + clockText(hole.Through), hole.Reason})
+	for _, hole := range timeline.Holes(timeline.Tip()) {
+		fmt.Fprintf(run.out, "hole       from %s\n           to   %s\n           %s\n", clockText(hole.After), clockText(hole.Through),
+			printable(hole.Reason))
 	}
 	for _, each := range timeline.Lines {
 		for _, snapshot := range each.Snapshots {
-			rows = append(rows, []string{"snapshot", clockText(snapshot.At), string(snapshot.Snapshot), snapshot.Scope.String()})
+			fmt.Fprintf(run.out, "snapshot   %s\n           %s, %s\n", clockText(snapshot.At), snapshot.Snapshot, printable(snapshot.Scope.String()))
 		}
 		for _, mark := range each.Marks {
-			rows = append(rows, []string{"mark", clockText(mark.At), mark.Name})
+			fmt.Fprintf(run.out, "mark       %s\n           %s\n", clockText(mark.At), printable(mark.Name))
 		}
 		for _, job := range each.Jobs {
-			rows = append(rows, []string{"job", clockText(job.First), string(job.Job)})
+			fmt.Fprintf(run.out, "job        %s\n           %s\n", clockText(job.First), job.Job)
 		}
 	}
-	if err := run.table(rows); err != nil {
-		return err
-	}
-	run.next("pitr find --since \"2h ago\"")
-	return nil
 }
