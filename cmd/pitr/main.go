@@ -45,7 +45,7 @@ type streams struct {
 	interactive bool
 	// fancy says that colour and moving lines are welcome on the talk stream.
 	fancy bool
-	// width is that of the terminal in columns, 80 when unknown.
+	// width is that of the terminal on the talk stream in columns, zero where there is none: then nothing is wrapped.
 	width int
 	env   func(string) string
 	now   func() time.Time
@@ -53,7 +53,7 @@ type streams struct {
 
 func processStreams() streams {
 	talk := int(os.Stderr.Fd())
-	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, width: 80, env: os.Getenv, now: time.Now}
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	onTerminal := term.IsTerminal(talk)
 	s.interactive = onTerminal && term.IsTerminal(int(os.Stdin.Fd()))
 	s.fancy = onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

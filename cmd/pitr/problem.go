@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -71,12 +72,12 @@ func wrapped(label, text string, width int) string {
 	indent := strings.Repeat(" ", len(label))
 	var out strings.Builder
 	out.WriteString(label)
-	column, quoted := len(label), false
-	for i, word := range strings.Split(text, " ") {
+	column := len(label)
+	for i, word := range unbreakable.FindAllString(text, -1) {
 		length := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:
-		case column+1+length > width && !quoted:
+		case width > 0 && column+1+length > width:
 			out.WriteString("\n" + indent)
 			column = len(indent)
 		default:
@@ -85,12 +86,12 @@ func wrapped(label, text string, width int) string {
 		}
 		out.WriteString(word)
 		column += length
-		if strings.Count(word, "`")%2 == 1 {
-			quoted = !quoted
-		}
 	}
 	return out.String()
 }
+
+// unbreakable is a word, or a command in backquotes with what is attached to it.
+var unbreakable = regexp.MustCompile("[^ `]*(?:`[^`]*`[^ `]*)+|[^ ]+")
 
 // printErrorLine says the same to a program, on the result stream.
 func printErrorLine(s streams, p problem) {

@@ -28,7 +28,7 @@ func runWith(t *testing.T, args ...string) outcome {
 	t.Helper()
 	var out, talk bytes.Buffer
 	code := run(context.Background(), append([]string{"pitr"}, args...), streams{
-		in: strings.NewReader(""), out: &out, err: &talk, width: 80, env: os.Getenv, now: time.Now,
+		in: strings.NewReader(""), out: &out, err: &talk, env: os.Getenv, now: time.Now,
 	})
 	return outcome{code: code, out: out.String(), err: talk.String()}
 }
@@ -187,5 +187,23 @@ func TestSecretsNeverPrint(t *testing.T) { // case X04
 func TestControlCharactersAreEscaped(t *testing.T) { // case X16
 	if got := printable("a\x1b]52;c;x\x07b\u202ec\u009b"); strings.ContainsAny(got, "\x1b\x07\u202e\u009b") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestMessagesFitTheScreen(t *testing.T) { // case U04
+	text := "one two three four five six `pitr restore --to \"before 1761120000:7\"` and so on to the end of the line"
+	for _, width := range []int{40, 80, 200} {
+		shown := wrapped("next:  ", text, width)
+		if !strings.Contains(shown, "`pitr restore --to \"before 1761120000:7\"`") {
+			t.Errorf("at %d columns the command is broken:\n%s", width, shown)
+		}
+		for line := range strings.Lines(shown) {
+			if len(strings.TrimRight(line, "\n")) > max(width, 60) {
+				t.Errorf("at %d columns a line is longer:\n%s", width, shown)
+			}
+		}
+	}
+	if shown := wrapped("next:  ", text, 0); strings.Contains(shown, "\n") {
+		t.Errorf("without a terminal a line was broken:\n%s", shown)
 	}
 }

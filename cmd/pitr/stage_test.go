@@ -135,7 +135,7 @@ func (s *stage) pitr(args ...string) outcome {
 
 func (s *stage) pitrAt(ctx context.Context, at streams, args ...string) outcome {
 	var out, talk bytes.Buffer
-	at.out, at.err, at.width, at.env, at.now = &out, &talk, 80, os.Getenv, time.Now
+	at.out, at.err, at.env, at.now = &out, &talk, os.Getenv, time.Now
 	code := run(ctx, s.arguments(args), at)
 	return outcome{code: code, out: out.String(), err: talk.String()}
 }
