@@ -50,7 +50,7 @@ type changeLine struct {
 func (l *Lines) Change(c pitr.Change) error {
 	e, t := l.redact.Pair(c.NS, c.E, c.T)
 	return l.Write(changeLine{
-		Type: "change", Version: 1, N: c.N, NS: c.NS.String(), Key: extendedValue(c.Key.Stored()), Class: c.Class,
+		Type: "change", Version: 1, N: c.N, NS: c.NS.String(), Key: l.redact.Key(c.NS, c.Key), Class: c.Class,
 		First: c.First, Last: c.Last, Ops: c.Ops, Bursts: c.Bursts, E: Extended(e), T: Extended(t),
 	})
 }

@@ -140,8 +140,7 @@ func newRecord(change pitr.Change, redact Redactor) record {
 
 // keyText shows the key unless a rule hides the _id of this collection.
 func keyText(change pitr.Change, redact Redactor) string {
-	shown := redact.Document(change.NS, change.Key.Filter())
-	return string(extendedValue(shown.Lookup("_id")))
+	return string(redact.Key(change.NS, change.Key))
 }
 
 func valueText(value bson.RawValue) (text any, cut int) {

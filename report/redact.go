@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -12,9 +14,12 @@ import (
 // What stands in place of a value that must not be shown. The second form says that the two sides differ, which a reader
 // of a comparison needs to know and which gives nothing of the value away.
 const (
-	redacted        = "(redacted)"
+	redacted        = Hidden
 	redactedChanged = "(redacted, changed)"
 )
+
+// Hidden stands in place of a value that must not be shown.
+const Hidden = "(redacted)"
 
 // Redactor hides fields in everything that is shown; evidence itself stays whole. The zero value hides nothing.
 type Redactor struct {
@@ -61,6 +66,20 @@ func (r Redactor) Pair(ns pitr.Namespace, e, t bson.Raw) (shownE, shownT bson.Ra
 func (r Redactor) Document(ns pitr.Namespace, document bson.Raw) bson.Raw {
 	shown, _ := r.Pair(ns, document, nil)
 	return shown
+}
+
+// Key gives the _id of a document as Extended JSON, unless a rule hides it in this collection.
+func (r Redactor) Key(ns pitr.Namespace, key pitr.Key) json.RawMessage {
+	return extendedValue(r.Document(ns, key.Filter()).Lookup("_id"))
+}
+
+// Hides reports whether a rule hides a field, a part of it, or something that it is a part of.
+func (r Redactor) Hides(ns pitr.Namespace, field string) bool {
+	words := strings.Split(field, ".")
+	return slices.ContainsFunc(r.rules, func(rule rule) bool {
+		common := min(len(words), len(rule.path))
+		return rule.collection == ns.Collection && (rule.db == "" || rule.db == ns.DB) && slices.Equal(words[:common], rule.path[:common])
+	})
 }
 
 func hidePair(e, t bson.Raw, path []string) (shownE, shownT bson.Raw) {

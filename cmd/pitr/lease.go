@@ -76,6 +76,9 @@ func breakLease(ctx context.Context, run *session, c *cli.Context) error {
 	if err := repository.BreakLease(ctx, name, c.String("owner"), operator()); err != nil {
 		return err
 	}
-	fmt.Fprintf(run.out, "the lease %s is free\n", printable(name))
+	if run.json {
+		return run.line(leaseLine{Type: "lease", Version: 1, Name: name, Held: true, Owner: operator()})
+	}
+	fmt.Fprintf(run.out, "the lease %s was taken from its holder; the next run gets it once a minute has passed without a sign of that one\n", printable(name))
 	return nil
 }

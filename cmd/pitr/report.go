@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
 	"pitr/catalog"
@@ -125,14 +126,27 @@ func (r *jobReport) findDuplicates(ctx context.Context, past *history.History, g
 		}
 		for _, group := range found.Shown {
 			shown := report.DuplicateGroup{NS: gap.NS.String(), Index: pitr.IndexName(gap.Spec), Value: group.Value}
+			if r.redactor.Hides(gap.NS, firstField(gap.Spec)) {
+				shown.Value = report.Hidden
+			}
 			for _, key := range group.Keys {
-				shown.IDs = append(shown.IDs, key.String())
+				shown.IDs = append(shown.IDs, string(r.redactor.Key(gap.NS, key)))
 			}
 			slices.Sort(shown.IDs)
 			r.duplicates = append(r.duplicates, shown)
 		}
 	}
 	return nil
+}
+
+// firstField names the field of an index whose value stands for a group of duplicates.
+func firstField(spec bson.Raw) string {
+	fields, _ := spec.Lookup("key").DocumentOK()
+	first, err := fields.IndexErr(0)
+	if err != nil {
+		return ""
+	}
+	return first.Key()
 }
 
 // records reads the change set: the documents, and the catalog steps where somebody wants them.

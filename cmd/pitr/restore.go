@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
 	"pitr"
 	"pitr/format"
+	"pitr/report"
 	"pitr/restore"
 )
 
@@ -97,14 +99,44 @@ func newIntentLine(intent restore.Intent) intentLine {
 	return line
 }
 
+// leftLine is the JSON line of something that an undo left alone.
+type leftLine struct {
+	Type    string          `json:"type"`
+	Version int             `json:"v"`
+	NS      pitr.Namespace  `json:"ns"`
+	Key     json.RawMessage `json:"key,omitempty"`
+	Reason  string          `json:"reason"`
+}
+
+func (j *job) listLeft(list []restore.LeftAlone) error {
+	redactor, err := report.NewRedactor(j.run.settings.redact())
+	if err != nil {
+		return err
+	}
+	for _, left := range list {
+		line := leftLine{Type: "left alone", Version: 1, NS: left.NS, Reason: left.Reason}
+		if left.Key.Stored().Type != 0 {
+			line.Key = redactor.Key(left.NS, left.Key)
+		}
+		if j.run.json {
+			if err := j.run.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(j.run.err, "left alone: %s %s: %s\n", printable(left.NS.String()), printable(string(line.Key)), printable(left.Reason))
+	}
+	return nil
+}
+
 // end tells how a job ended and which command comes next.
 func (j *job) end(ctx context.Context, outcome restore.Outcome, err error) error {
 	j.progress.Clear()
 	for _, warning := range outcome.Warnings {
 		fmt.Fprintf(j.run.err, "warning: %s\n", printable(warning))
 	}
-	for _, left := range outcome.LeftAlone {
-		fmt.Fprintf(j.run.err, "left alone: %s %s: %s\n", printable(left.NS.String()), printable(left.Key.String()), printable(left.Reason))
+	if listErr := j.listLeft(outcome.LeftAlone); listErr != nil {
+		return listErr
 	}
 	if err != nil && pitr.KindOf(err) != pitr.KindPartial {
 		return err

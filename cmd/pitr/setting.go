@@ -144,14 +144,14 @@ func scalar(node yaml.Node) (string, bool) {
 	return "", false
 }
 
-// reservedVariables begin with PITR_ and belong to tests and fail points.
-var reservedVariables = []string{"PITR_CORPUS", "PITR_FAILPOINT", "PITR_TEST_URI", "PITR_TEST_MONGOD", "PITR_TEST_VERSITYGW"}
+// reservedVariables begin with PITR_ and belong to tests and fail points, as do those that begin with PITR_TEST_.
+var reservedVariables = []string{"PITR_CORPUS", "PITR_FAILPOINT"}
 
 func (s settings) readEnvironment(environment []string) error {
 	for _, entry := range environment {
 		key, value, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(key, "PITR_")
-		if !ours || slices.Contains(reservedVariables, key) {
+		if !ours || slices.Contains(reservedVariables, key) || strings.HasPrefix(key, "PITR_TEST_") {
 			continue
 		}
 		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))

@@ -86,14 +86,19 @@ func (s *stage) must(err error) {
 // play runs the incident up to the moment at which somebody calls for pitr: repository, snapshot, damage, all archived.
 func (s *stage) play() {
 	s.t.Helper()
-	ctx := context.Background()
-	s.story = mender.New(s.client, 7, stageSize)
-	s.must(s.story.Prepare(ctx))
+	s.prepare()
 	s.ok("init", "--cluster-name", clusterName)
 	s.ok("snapshot", "take", "--reason", "scheduled")
 	s.ok("mark", "before v4.1.0")
 	s.damage()
 	s.ok("archive", "once")
+}
+
+// prepare fills the databases.
+func (s *stage) prepare() {
+	s.t.Helper()
+	s.story = mender.New(s.client, 7, stageSize)
+	s.must(s.story.Prepare(context.Background()))
 }
 
 // damage is the bad release and the clumsy repair.

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"pitr/examples/mender"
+	"pitr/internal/replsim"
+)
+
+// TestRedactedFieldsAppearNowhere holds every command that shows records to the setting: neither in text nor in JSON nor on
+// the page does a hidden value appear, be it a field, a shared value of duplicates, or an _id. // case X15
+func TestRedactedFieldsAppearNowhere(t *testing.T) {
+	s := newStage(t, stageUsers, replsim.Options{})
+	s.play()
+	job := jobPattern.FindString(s.ok("restore", "--to", s.toGood(), "--confirm-target", clusterName, "--json").out)
+	hidden := map[string]bool{}
+	device := ""
+	for line := range strings.Lines(s.ok("report", job, "--json").out) {
+		var change struct {
+			Type, NS, Class string
+			Key             any
+			E, T            json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(line), &change); err != nil || change.Type != "change" || change.NS != mender.Devices {
+			continue
+		}
+		for _, side := range []json.RawMessage{change.E, change.T} {
+			var document bson.Raw
+			if side == nil || bson.UnmarshalExtJSON(side, true, &document) != nil {
+				continue
+			}
+			hidden[document.Lookup("_id").StringValue()] = true
+			hidden[document.Lookup("id_data_struct", "serial").StringValue()] = true
+			value, err := bson.MarshalExtJSON(bson.D{{Key: "v", Value: document.Lookup("id_data_sha256")}}, true, false)
+			s.must(err)
+			hidden[strings.Split(string(value), `"`)[7]] = true // the base64 text
+			if change.Class == "changed" {
+				device = document.Lookup("_id").StringValue()
+			}
+		}
+	}
+	if len(hidden) < 50 || device == "" {
+		t.Fatalf("only %d values are to be hidden", len(hidden))
+	}
+	page := filepath.Join(t.TempDir(), "lost.html")
+	for _, args := range [][]string{
+		{"report", job}, {"report", job, "--json"}, {"report", job, "--html", page}, {"diff", "through " + s.at.String(), "now"},
+		{"diff", "through " + s.at.String(), "now", "--json"}, {"find", "--since", "1h ago"}, {"find", "--since", "1h ago", "--json"},
+		{"trace", mender.Devices, device}, {"trace", mender.Devices, device, "--json"},
+	} {
+		got := s.ok(append(args, "--redact", "devices._id,devices.id_data_sha256,devices.id_data_struct.serial,devices.id_data")...)
+		shown := got.out + got.err
+		if content, err := os.ReadFile(page); err == nil {
+			shown += string(content)
+			s.must(os.Remove(page))
+		}
+		for value := range hidden {
+			if strings.Contains(shown, value) {
+				t.Errorf("pitr %s shows %q", strings.Join(args, " "), value)
+				break
+			}
+		}
+		if len(got.out) == 0 {
+			t.Errorf("pitr %s shows nothing", strings.Join(args, " "))
+		}
+	}
+}
