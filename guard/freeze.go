@@ -54,7 +54,7 @@ func (o FreezeOptions) withDefaults() FreezeOptions {
 		o.Patience = 5 * time.Minute
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = time.Now //nolint:forbidigo // the default of a clock that is handed in
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep

@@ -77,15 +77,16 @@ func (s *sortPass) read(changes Changes) (again bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("read change %d: %w", i, err)
 		}
-		clear, err := s.sort(int32(i), change) //nolint:gosec // bounded by sortChanges
-		if err != nil || !clear {
-			return !clear, err
+		valid, err := s.sort(int32(i), change) //nolint:gosec // bounded by sortChanges
+		if err != nil || !valid {
+			return !valid, err
 		}
 	}
 	return false, nil
 }
 
-func (s *sortPass) sort(i int32, change pitr.Change) (clear bool, err error) {
+// sort decides about one change. It is not valid when an index was declared opaque on the way.
+func (s *sortPass) sort(i int32, change pitr.Change) (valid bool, err error) {
 	e, t := change.E, change.Target()
 	s.places[i] = place{placeOf(s.seed, change.NS, change.Key), i}
 	s.sizes[i] = int32(min(len(e)+len(t), math.MaxInt32)) //nolint:gosec // capped
@@ -115,8 +116,8 @@ func (s *sortPass) sort(i int32, change pitr.Change) (clear bool, err error) {
 		return true, nil
 	}
 	s.trading = append(s.trading, member)
-	s.claims, clear = collection.appendClaims(s.claims, s.seed, i, change)
-	return clear, nil
+	s.claims, valid = collection.appendClaims(s.claims, s.seed, i, change)
+	return valid, nil
 }
 
 // writable refuses the documents that a server would not store as they are: it fills in empty timestamps on the first

@@ -472,3 +472,26 @@ func TestMissingRightsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// A document of T that an index of T has made due by F stays away, is counted, and can be found in the lost set. // case D10
+func TestExpiredDocumentsStayAway(t *testing.T) {
+	s := newStage(t, mongotest.Need{Users: logins})
+	s.devicesAtT()
+	s.insert(tokens, bson.D{{Key: "_id", Value: "due"}, {Key: "exp", Value: time.Now().Add(1500 * time.Millisecond)}},
+		bson.D{{Key: "_id", Value: "long"}, {Key: "exp", Value: time.Now().Add(time.Hour)}})
+	s.snapshot()
+	at := s.now()
+	s.remove(tokens, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{"due", "long"}}}}})
+	time.Sleep(3 * time.Second)
+	outcome, err := s.restore(at)
+	s.must(err)
+	left := s.capture().documents[tokens]
+	if len(left) != 2 || left[keyOf(t, document(t, "_id", "long")).Equal()] == nil {
+		t.Errorf("tokens: %v", left)
+	}
+	job, err := s.repository.Job(t.Context(), outcome.Job)
+	s.must(err)
+	if job.Changes.Documents[pitr.ClassExpired] != 1 || job.Changes.Documents[pitr.ClassDeleted] != 1 {
+		t.Errorf("classes %v", job.Changes.Documents)
+	}
+}

@@ -126,11 +126,7 @@ func sameWorld(ctx context.Context, deps Deps, intent Intent) error {
 	if err != nil {
 		return fmt.Errorf("list the collections: %w", err)
 	}
-	digest, err := digestOf(live)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(digest, intent.Detail.Catalog) {
+	if !bytes.Equal(digestOf(live), intent.Detail.Catalog) {
 		return pitr.Refusef(op, hint, "collections, options or indexes have changed since")
 	}
 	block, err := deps.Target.WriteBlock(ctx)

@@ -227,9 +227,7 @@ func (p *planner) compareCatalogs(ctx context.Context) error {
 	if p.live, err = p.deps.Target.Catalog(ctx, p.request.Scope); err != nil {
 		return fmt.Errorf("list the collections: %w", err)
 	}
-	if p.intent.Detail.Catalog, err = digestOf(p.live); err != nil {
-		return err
-	}
+	p.intent.Detail.Catalog = digestOf(p.live)
 	if p.at, err = p.deps.Past.Catalog(ctx, p.request.To, p.request.Scope); err != nil {
 		return fmt.Errorf("fold the catalog at T: %w", err)
 	}
@@ -280,7 +278,7 @@ func (p *planner) describe(ctx context.Context) error {
 }
 
 // digestOf gives a digest of a catalog that changes with any name, identity, option or index.
-func digestOf(collections []pitr.Collection) ([]byte, error) {
+func digestOf(collections []pitr.Collection) []byte {
 	var content bytes.Buffer
 	for _, c := range collections {
 		fmt.Fprintf(&content, "%q %s %q %x\n", c.NS, c.UUID, c.Type, []byte(c.Options))
@@ -292,5 +290,5 @@ func digestOf(collections []pitr.Collection) ([]byte, error) {
 		fmt.Fprintf(&content, "%q\n", specs)
 	}
 	digest := format.Sum(content.Bytes())
-	return digest[:], nil
+	return digest[:]
 }

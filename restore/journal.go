@@ -54,13 +54,6 @@ func markOf(at pitr.OpTime) *blockMark {
 	return &blockMark{TS: at.TS.BSON(), Term: at.Term}
 }
 
-func (m *blockMark) opTime() pitr.OpTime {
-	if m == nil {
-		return pitr.OpTime{}
-	}
-	return pitr.OpTime{TS: pitr.TimestampOf(m.TS), Term: m.Term}
-}
-
 // journal publishes the step records of one attempt and knows those of earlier ones.
 type journal struct {
 	repository *catalog.Repository

@@ -42,9 +42,7 @@ func PlanUndo(ctx context.Context, deps Deps, id format.ID) (Intent, error) {
 	if err != nil {
 		return Intent{}, fmt.Errorf("list the collections: %w", err)
 	}
-	if p.intent.Detail.Catalog, err = digestOf(live); err != nil {
-		return Intent{}, err
-	}
+	p.intent.Detail.Catalog = digestOf(live)
 	return p.intent, p.describe(ctx)
 }
 

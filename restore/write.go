@@ -171,7 +171,8 @@ func (v *verifier) flush(ctx context.Context) error {
 	}
 	for _, change := range v.batch {
 		found := live[change.Key.Equal()]
-		if !bytes.Equal(found, change.Target()) && !(found == nil && v.job.dueNow(change.NS, change.Target())) {
+		expired := found == nil && v.job.dueNow(change.NS, change.Target())
+		if !expired && !bytes.Equal(found, change.Target()) {
 			return mismatch("%s of %s is not what it was to become", change.Key, ns)
 		}
 	}

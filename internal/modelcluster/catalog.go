@@ -2,7 +2,6 @@ package modelcluster
 
 import (
 	"context"
-	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -28,7 +27,7 @@ func (c *Cluster) UserApply(step pitr.CatalogWrite) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.block.Standing {
-		return fmt.Errorf("User writes blocked")
+		return errBlocked
 	}
 	if drop, ok := step.(pitr.DropCollection); ok && c.collections[drop.NS] != nil {
 		c.collections[drop.NS].documents = map[string]bson.Raw{}

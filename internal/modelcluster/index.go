@@ -42,7 +42,11 @@ func indexKeys(spec, document bson.Raw) ([]string, error) {
 			if value.Type == 0 {
 				missing++
 			}
-			text += "|" + keyText(value, collated)
+			part := keyText(value)
+			if collated {
+				part = strings.ToLower(part)
+			}
+			text += "|" + part
 		}
 		if sparse && missing == len(tuple) {
 			continue
@@ -126,7 +130,7 @@ func walk(p *part) {
 	}
 }
 
-func keyText(value bson.RawValue, collated bool) string {
+func keyText(value bson.RawValue) string {
 	switch value.Type {
 	case 0, bson.TypeNull:
 		return "null"
@@ -137,9 +141,6 @@ func keyText(value bson.RawValue, collated bool) string {
 	case bson.TypeDouble:
 		return fmt.Sprintf("n%g", value.Double())
 	case bson.TypeString:
-		if collated {
-			return "s" + strings.ToLower(value.StringValue())
-		}
 		return "s" + value.StringValue()
 	}
 	return fmt.Sprintf("%v%x", value.Type, value.Value)
@@ -155,7 +156,7 @@ func matches(filter, document bson.Raw) bool {
 		field, lookupErr := document.LookupErr(element.Key())
 		condition, isDocument := element.Value().DocumentOK()
 		if !isDocument {
-			if lookupErr != nil || keyText(field, false) != keyText(element.Value(), false) {
+			if lookupErr != nil || keyText(field) != keyText(element.Value()) {
 				return false
 			}
 			continue

@@ -4,6 +4,7 @@
 package modelcluster
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -29,6 +30,8 @@ type Cluster struct {
 	// BusyBlocks is how often BlockWrites gives up first, as behind open transactions.
 	BusyBlocks int
 }
+
+var errBlocked = errors.New("user writes blocked")
 
 type collection struct {
 	pitr.Collection
@@ -116,7 +119,7 @@ func (c *Cluster) UserWrite(ns pitr.Namespace, key pitr.Key, document bson.Raw) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.block.Standing {
-		return fmt.Errorf("User writes blocked")
+		return errBlocked
 	}
 	return c.userWrite(ns, key, document)
 }
@@ -134,22 +137,21 @@ func (c *Cluster) userWrite(ns pitr.Namespace, key pitr.Key, document bson.Raw) 
 		return fmt.Errorf("no collection %s", ns)
 	}
 	id := bson.D{{Key: "_id", Value: key.Stored()}}
-	switch _, exists := there.documents[key.Equal()]; {
-	case document == nil:
+	if document == nil {
 		delete(there.documents, key.Equal())
 		c.entry(bson.D{{Key: "op", Value: "d"}, {Key: "ns", Value: ns.String()}, {Key: "ui", Value: there.UUID.Binary()}, {Key: "o", Value: id}})
-	default:
-		if err := there.collides(document); err != nil {
-			return err
-		}
-		there.documents[key.Equal()] = document
-		op := "i"
-		if exists {
-			op = "u"
-		}
-		c.entry(bson.D{{Key: "op", Value: op}, {Key: "ns", Value: ns.String()}, {Key: "ui", Value: there.UUID.Binary()},
-			{Key: "o", Value: document}, {Key: "o2", Value: id}})
+		return nil
 	}
+	if err := there.collides(document); err != nil {
+		return err
+	}
+	op := "i"
+	if there.documents[key.Equal()] != nil {
+		op = "u"
+	}
+	there.documents[key.Equal()] = document
+	c.entry(bson.D{{Key: "op", Value: op}, {Key: "ns", Value: ns.String()}, {Key: "ui", Value: there.UUID.Binary()},
+		{Key: "o", Value: document}, {Key: "o2", Value: id}})
 	return nil
 }
 
