@@ -74,6 +74,9 @@ func (j *job) loadCatalogs(ctx context.Context) error {
 		return fmt.Errorf("fold the gap: %w", err)
 	}
 	j.t, j.e = j.gap.T, j.gap.E
+	if err := sameStory(j.gap); err != nil {
+		return err
+	}
 	if j.published != nil {
 		return nil // the live one is on its way to that of T
 	}
@@ -88,6 +91,32 @@ func (j *job) loadCatalogs(ctx context.Context) error {
 	same := len(differences) == 0 && slices.EqualFunc(live, j.e, func(a, b pitr.Collection) bool { return a.NS == b.NS && a.UUID == b.UUID })
 	if !same {
 		return pitr.Corruptf("compare the live catalog with the archive", "they differ at F: %v", differences)
+	}
+	return nil
+}
+
+// sameStory compares what the fold says about the identities of collections with what the planner makes of both catalogs.
+// Where they differ, the touched documents would not be those that the catalog writes need: names that were traded among
+// collections, or a rename across the border of the scope.
+func sameStory(gap Gap) error {
+	structure := func(steps []pitr.CatalogStep) map[pitr.Namespace]pitr.Step {
+		kinds := map[pitr.Namespace]pitr.Step{}
+		for _, step := range steps {
+			switch step.Step {
+			case pitr.StepCreated, pitr.StepDropped, pitr.StepRecreated, pitr.StepRenamed:
+				kinds[step.NS] = step.Step
+			}
+		}
+		return kinds
+	}
+	folded, planned := structure(gap.Steps), structure(guard.Steps(gap.E, gap.T))
+	for _, pair := range [][2]map[pitr.Namespace]pitr.Step{{folded, planned}, {planned, folded}} {
+		for ns, step := range pair[0] {
+			if pair[1][ns] != step {
+				return pitr.Refusef("compare the catalogs", "give the collections their old names by hand first, or choose a scope that holds both names",
+					"the names of collections were traded, or moved over the border of the scope, at %s", ns)
+			}
+		}
 	}
 	return nil
 }

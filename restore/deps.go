@@ -43,6 +43,9 @@ type Name struct {
 type Gap struct {
 	// T and E are the catalogs in scope at both ends, in the order of names.
 	T, E []pitr.Collection
+	// Steps are the differences of the catalogs as the fold has followed them by identity, also where a rename crosses the
+	// border of the scope.
+	Steps []pitr.CatalogStep
 	// Changes yields every document that an entry of the gap touched, or that a dropped or re-created collection takes with
 	// it, with its class and its state at both ends, namespace by namespace. The namespace is that at T, or at E where T
 	// does not have the collection. Bytes are valid until the next one.

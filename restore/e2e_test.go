@@ -495,3 +495,50 @@ func TestExpiredDocumentsStayAway(t *testing.T) {
 		t.Errorf("classes %v", job.Changes.Documents)
 	}
 }
+
+// Names that were traded, or moved over the border of the scope, are refused before any write: the documents that the gap
+// touched are not those that such a catalog needs.
+func TestTradedNamesAreRefused(t *testing.T) {
+	rename := func(s *stage, from, to pitr.Namespace) {
+		s.run("admin", bson.E{Key: "renameCollection", Value: from.String()}, bson.E{Key: "to", Value: to.String()})
+	}
+	other := pitr.Namespace{DB: "other", Collection: "limits"}
+	for name, test := range map[string]struct {
+		scope  pitr.Scope
+		damage func(s *stage)
+	}{
+		"kept aside and made anew": {damage: func(s *stage) {
+			rename(s, old, renamed)
+			s.insert(old, bson.D{{Key: "_id", Value: 7}})
+		}},
+		"swapped": {damage: func(s *stage) {
+			rename(s, old, renamed)
+			rename(s, limits, old)
+			rename(s, renamed, limits)
+		}},
+		"out of the scope": {scope: pitr.Scope{Except: []string{renamed.String()}}, damage: func(s *stage) { rename(s, old, renamed) }},
+		"into the scope":   {scope: pitr.Scope{Except: []string{old.String()}}, damage: func(s *stage) { rename(s, old, renamed) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, mongotest.Need{Users: logins})
+			s.devicesAtT()
+			s.insert(other, bson.D{{Key: "_id", Value: 1}})
+			s.snapshot()
+			at := s.now()
+			test.damage(s)
+			damaged := s.capture()
+			deps := s.deps()
+			intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at, Scope: test.scope})
+			s.must(err)
+			confirmed, err := intent.Confirm("devices-eu")
+			s.must(err)
+			if _, err := restore.Run(t.Context(), deps, intent, confirmed); pitr.KindOf(err) != pitr.KindRefused {
+				t.Errorf("run: %v", err)
+			}
+			s.same(damaged)
+			if block, err := s.writing.Primary().WriteBlock(t.Context()); err != nil || block.Standing {
+				t.Errorf("a block was left: %v", err)
+			}
+		})
+	}
+}

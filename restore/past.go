@@ -55,7 +55,7 @@ func (a *archived) Gap(ctx context.Context, window pitr.Window, scope pitr.Scope
 	if err != nil {
 		return Gap{}, err
 	}
-	return Gap{T: gap.T, E: gap.E, Changes: gap.Changes(ctx)}, nil
+	return Gap{T: gap.T, E: gap.E, Steps: gap.Steps, Changes: gap.Changes(ctx)}, nil
 }
 
 // Catalog lists a view's collections.

@@ -209,7 +209,7 @@ func (w *world) Catalog(_ context.Context, at pitr.Timestamp, scope pitr.Scope) 
 func (w *world) Gap(ctx context.Context, gap pitr.Window, scope pitr.Scope) (restore.Gap, error) {
 	t, _ := w.Catalog(ctx, gap.After, scope)
 	e, _ := w.Catalog(ctx, gap.Through, scope)
-	return restore.Gap{T: t, E: e, Changes: w.changes(gap, scope)}, nil
+	return restore.Gap{T: t, E: e, Steps: guard.Steps(e, t), Changes: w.changes(gap, scope)}, nil
 }
 
 func (w *world) Find(_ context.Context, at pitr.Timestamp, name restore.Name) (bson.Raw, error) {
