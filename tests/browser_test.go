@@ -162,10 +162,10 @@ func TestPageHoldsTenThousandRecords(t *testing.T) {
 		device := bson.D{{Key: "_id", Value: fmt.Sprintf("device-%05d", i)}, {Key: "serial", Value: fmt.Sprintf("SN%09d", i*7)}, {Key: "revision", Value: i}}
 		rejected := append(slices.Clone(device), bson.E{Key: "status", Value: "rejected"})
 		accepted := append(slices.Clone(device), bson.E{Key: "status", Value: "accepted"})
-		switch {
-		case i%3 == 0:
+		switch i % 3 {
+		case 0:
 			list = append(list, changeOf(t, "deviceauth.devices", rejected, accepted))
-		case i%3 == 1:
+		case 1:
 			list = append(list, changeOf(t, "deviceauth.devices", rejected, nil))
 		default:
 			list = append(list, changeOf(t, "deployments.enrollments", nil, accepted))
