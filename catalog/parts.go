@@ -25,17 +25,6 @@ func (r *Repository) Container(ctx context.Context, part format.Part) (*format.C
 	return format.OpenContainer(data, part.Expect()) //nolint:contextcheck // the bytes are in memory
 }
 
-// ContainerAt opens a container that another object leads to for reading by ranges: its directory is read and its digest
-// fits, the frames are checked as they are read.
-func (r *Repository) ContainerAt(ctx context.Context, part format.Part) (*format.Container, error) {
-	var container *format.Container
-	err := r.insist(ctx, part.Name, func() (err error) {
-		container, err = format.OpenContainerAt(ctx, r.ranges(part.Name), part.Expect())
-		return err
-	})
-	return container, err
-}
-
 // KeysAt opens a partition of a key index for look-ups by ranges.
 func (r *Repository) KeysAt(ctx context.Context, part format.Part) (*format.Keys, error) {
 	var keys *format.Keys

@@ -134,23 +134,3 @@ func (r *Repository) furthestOfDay(ctx context.Context, branch format.ID, from p
 	}
 	return furthest, furthest.Through != 0, nil
 }
-
-// HoleNotes gives the notes about holes of a branch that have something of a window. It lists the branch from the day of
-// the window's beginning on.
-func (r *Repository) HoleNotes(ctx context.Context, branch format.ID, window pitr.Window) ([]format.Hole, error) {
-	var notes []format.Hole
-	for found, err := range r.List(ctx, format.OplogPrefix(branch), format.DayPrefix(branch, window.After)) {
-		if err != nil {
-			return nil, err
-		}
-		if found.Name.Kind() != format.KindHole || found.Name.Window().Intersect(window).IsEmpty() {
-			continue
-		}
-		note, err := ReadObject[format.Hole](ctx, r, found.Name)
-		if err != nil {
-			return nil, err
-		}
-		notes = append(notes, note)
-	}
-	return notes, nil
-}

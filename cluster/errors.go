@@ -33,9 +33,6 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("%s (%s, code %d)", e.Message, e.Name, e.Code)
 }
 
-// HasLabel reports whether the failure bears a label.
-func (e *ServerError) HasLabel(label string) bool { return slices.Contains(e.Labels, label) }
-
 // Is reports the conditions of package pitr that a code stands for.
 func (e *ServerError) Is(target error) bool {
 	condition, known := conditions[e.Code]

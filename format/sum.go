@@ -2,7 +2,6 @@ package format
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/bits"
 
@@ -76,6 +75,3 @@ func (s *ContentSum) setSum(sum []byte) error {
 	s.High, s.Low = binary.BigEndian.Uint64(sum), binary.BigEndian.Uint64(sum[8:])
 	return nil
 }
-
-// SumText is the sum alone as 32 hex digits.
-func (s ContentSum) SumText() string { return hex.EncodeToString(s.sum()) }

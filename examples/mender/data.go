@@ -29,11 +29,10 @@ type Sizes struct {
 	Devices, Touched, Tenants int
 }
 
-// The sizes of the demo, of tests and of benchmarks.
+// The sizes of the demo and of tests.
 var (
-	DemoSize  = Sizes{Devices: 20_000, Touched: 3_000, Tenants: 12}
-	TestSize  = Sizes{Devices: 2_000, Touched: 400, Tenants: 5}
-	BenchSize = Sizes{Devices: 2_000_000, Touched: 200_000, Tenants: 40}
+	DemoSize = Sizes{Devices: 20_000, Touched: 3_000, Tenants: 12}
+	TestSize = Sizes{Devices: 2_000, Touched: 400, Tenants: 5}
 )
 
 // source makes the data of one client from a seed.

@@ -92,12 +92,6 @@ func (x *Index) field(f *indexField) error {
 // Name gives the index's name.
 func (x *Index) Name() string { return x.name }
 
-// Unique reports a unique index.
-func (x *Index) Unique() bool { return x.unique }
-
-// Ordered reports that Keys gives the keys of this kind of index; text, geographic, hashed and wildcard indexes have none here.
-func (x *Index) Ordered() bool { return x.special == "" }
-
 // Fields gives the names of the key pattern, in order.
 func (x *Index) Fields() []string {
 	names := make([]string, len(x.fields))

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"pitr"
 )
@@ -67,19 +66,10 @@ func (s *Store) ReleaseMajority() {
 
 // AwaitMajority waits until the majority point has reached a time.
 func (s *Store) AwaitMajority(ctx context.Context, ts pitr.Timestamp) error {
-	return s.await(ctx, func() bool { return s.Majority().TS >= ts })
-}
-
-// AwaitWritten waits until an entry at or after a time exists.
-func (s *Store) AwaitWritten(ctx context.Context, ts pitr.Timestamp) error {
-	return s.await(ctx, func() bool { return s.written.TS >= ts })
-}
-
-func (s *Store) await(ctx context.Context, done func() bool) error {
 	for {
 		added := s.entries.wait()
 		reached := false
-		s.View(func() { reached = done() })
+		s.View(func() { reached = s.Majority().TS >= ts })
 		if reached {
 			return nil
 		}
@@ -99,9 +89,6 @@ func (s *Store) Oldest() pitr.Timestamp {
 	}
 	return max(oldest, s.floor)
 }
-
-// SetHistory changes how far back snapshot reads reach.
-func (s *Store) SetHistory(window time.Duration) { s.history = window }
 
 // ForgetHistory makes every moment before now too old for a snapshot read.
 func (s *Store) ForgetHistory() { s.floor = s.written.TS }
