@@ -58,13 +58,13 @@ func (a *archived) Gap(ctx context.Context, window pitr.Window, scope pitr.Scope
 	return Gap{T: gap.T, E: gap.E, Steps: gap.Steps, Changes: gap.Changes(ctx)}, nil
 }
 
-// Catalog lists a view's collections.
+// Catalog folds the catalog and no document.
 func (a *archived) Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error) {
-	view, err := a.viewAt(ctx, at, scope)
+	past, err := a.open(ctx, at, scope)
 	if err != nil {
 		return nil, err
 	}
-	return view.Collections(), nil
+	return past.Catalog(ctx, at, scope)
 }
 
 // Documents scans a collection of a view.
