@@ -211,21 +211,34 @@ func (k *Keys) Bits() int { return k.bits }
 // Lookup gives the entries with this key hash: usually none or one, more where hashes coincide or where a scan met a
 // document twice. It reads one block of 16 KB, or two where the entries lie across their border.
 func (k *Keys) Lookup(ctx context.Context, key uint64) ([]KeyEntry, error) {
-	if KeyPartition(key, k.bits) != k.name.Partition() {
-		return nil, pitr.Errorf(pitr.KindUnexpected, "look up a key", "", "%016x does not belong to %s", key, k.name.text)
-	}
-	// The last block that begins before the key can end with it.
-	at := max(0, sort.Search(len(k.blocks), func(i int) bool { return k.blocks[i].first >= key })-1)
+	return k.LookupAll(ctx, []uint64{key})
+}
+
+// LookupAll gives the entries with one of the key hashes, in their order. Where the hashes rise, each block is read, and
+// proven, once.
+func (k *Keys) LookupAll(ctx context.Context, keys []uint64) ([]KeyEntry, error) {
 	var found []KeyEntry
-	for ; at < len(k.blocks) && k.blocks[at].first <= key; at++ {
-		block, err := k.block(ctx, at)
-		if err != nil {
-			return nil, err
+	var block []byte
+	inHand := -1
+	for _, key := range keys {
+		if KeyPartition(key, k.bits) != k.name.Partition() {
+			return nil, pitr.Errorf(pitr.KindUnexpected, "look up a key", "", "%016x does not belong to %s", key, k.name.text)
 		}
-		count := len(block) / keyEntrySize
-		i := sort.Search(count, func(i int) bool { return keyAt(block, i) >= key })
-		for ; i < count && keyAt(block, i) == key; i++ {
-			found = append(found, entryAt(block, i))
+		// The last block that begins before the key can end with it.
+		at := max(0, sort.Search(len(k.blocks), func(i int) bool { return k.blocks[i].first >= key })-1)
+		for ; at < len(k.blocks) && k.blocks[at].first <= key; at++ {
+			if at != inHand {
+				var err error
+				if block, err = k.block(ctx, at); err != nil {
+					return nil, err
+				}
+				inHand = at
+			}
+			count := len(block) / keyEntrySize
+			i := sort.Search(count, func(i int) bool { return keyAt(block, i) >= key })
+			for ; i < count && keyAt(block, i) == key; i++ {
+				found = append(found, entryAt(block, i))
+			}
 		}
 	}
 	return found, nil

@@ -83,20 +83,18 @@ func (r *Reader) find(ctx context.Context, c format.CollectionRecord, keys []pit
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, hash := range hashes[:n] {
-			var entries []format.KeyEntry
-			err := r.insist(ctx, func() (err error) {
-				entries, err = opened.Lookup(ctx, hash)
-				return err
-			})
-			if err != nil {
-				return nil, nil, err
-			}
-			for _, entry := range entries {
-				places[place{chunk: entry.Chunk, frame: entry.Frame}] = true
-			}
-			if len(entries) > 1 {
-				doubtful[hash] = true
+		var entries []format.KeyEntry
+		err = r.insist(ctx, func() (err error) {
+			entries, err = opened.LookupAll(ctx, hashes[:n])
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, entry := range entries {
+			places[place{chunk: entry.Chunk, frame: entry.Frame}] = true
+			if i > 0 && entries[i-1].Key == entry.Key {
+				doubtful[entry.Key] = true
 			}
 		}
 		hashes = hashes[n:]
