@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -108,13 +109,23 @@ func (b *builder) value(key string, value bson.RawValue) {
 // fields takes a document apart, each of pitr's own fields by name and type; the first fault stays. Fields that nobody
 // asks for belong to a later pitr and are left alone.
 type fields struct {
-	values map[string]bson.RawValue
+	all []element
+	// places finds the fields of documents that have many by name; nil for those with few.
+	places map[string]int
 	err    error
 }
 
+type element struct {
+	key   string
+	value bson.RawValue
+}
+
+// fewFields is up to how many fields looking through a list is faster than a map.
+const fewFields = 24
+
 // readFields refuses documents of broken structure and repeated fields.
 func readFields(document bson.Raw) *fields {
-	f := &fields{values: make(map[string]bson.RawValue)}
+	f := &fields{}
 	if f.err = ValidateDocument(document); f.err != nil {
 		return f
 	}
@@ -123,15 +134,42 @@ func readFields(document bson.Raw) *fields {
 		f.err = err
 		return f
 	}
-	for _, element := range elements {
-		key := element.Key()
-		if _, repeated := f.values[key]; repeated {
+	f.all = make([]element, 0, len(elements))
+	if len(elements) > fewFields {
+		f.places = make(map[string]int, len(elements))
+	}
+	for _, each := range elements {
+		key := each.Key()
+		if f.place(key) >= 0 {
 			f.err = fmt.Errorf("the field %.80q stands twice", key)
 			return f
 		}
-		f.values[key] = element.Value()
+		if f.places != nil {
+			f.places[key] = len(f.all)
+		}
+		f.all = append(f.all, element{key: key, value: each.Value()})
 	}
 	return f
+}
+
+// place gives the number of a field, -1 where it is absent.
+func (f *fields) place(key string) int {
+	if f.places != nil {
+		if at, found := f.places[key]; found {
+			return at
+		}
+		return -1
+	}
+	return slices.IndexFunc(f.all, func(each element) bool { return each.key == key })
+}
+
+// value gives a field as it is.
+func (f *fields) value(key string) (bson.RawValue, bool) {
+	at := f.place(key)
+	if at < 0 {
+		return bson.RawValue{}, false
+	}
+	return f.all[at].value, true
 }
 
 // fail keeps the first fault.
@@ -142,13 +180,13 @@ func (f *fields) fail(key string, err error) {
 }
 
 func (f *fields) has(key string) bool {
-	value, found := f.values[key]
+	value, found := f.value(key)
 	return found && value.Type != bson.TypeNull
 }
 
 // typed gives the value of a field that must be there; ok is what the value's own reader said.
 func typed[V any](f *fields, key string, read func(bson.RawValue) (V, bool)) V {
-	value, found := f.values[key]
+	value, found := f.value(key)
 	content, ok := read(value)
 	if !found || !ok {
 		f.fail(key, fmt.Errorf("missing or of another type"))

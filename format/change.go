@@ -76,7 +76,8 @@ func DecodeChange(document bson.Raw) (pitr.Change, error) {
 		}
 		c.Bursts = append(c.Bursts, int(burst))
 	}
-	key, err := pitr.NewKey(f.values["key"])
+	id, _ := f.value("key")
+	key, err := pitr.NewKey(id)
 	if err != nil {
 		f.fail("key", err)
 	}

@@ -209,12 +209,12 @@ func (f *fields) counts(key string) map[string]int64 {
 	if inner.err != nil {
 		f.fail(key, inner.err)
 	}
-	if len(inner.values) == 0 {
+	if len(inner.all) == 0 {
 		return nil
 	}
-	counts := make(map[string]int64, len(inner.values))
-	for name := range inner.values {
-		counts[name] = inner.int64(name)
+	counts := make(map[string]int64, len(inner.all))
+	for _, each := range inner.all {
+		counts[each.key] = inner.int64(each.key)
 	}
 	if inner.err != nil {
 		f.fail(key, inner.err)
