@@ -84,6 +84,29 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	ctx := t.Context()
+	base := storage.NewMemory()
+	for _, name := range []string{"a/1", "b/1", "b/2", "c/1"} {
+		if err := base.Create(ctx, name, []byte("base")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := storage.Overlay(storage.ReadOnly(storage.Without(base, "b/")), storage.NewMemory())
+	if got := names(t, s, "", ""); !slices.Equal(got, []string{"a/1", "c/1"}) {
+		t.Errorf("listed %q", got)
+	}
+	if err := s.Create(ctx, "b/1", []byte("mine")); err != nil {
+		t.Errorf("a name that is hidden below: %v", err)
+	}
+	if data, err := s.Read(ctx, "b/1", 0, -1); err != nil || string(data) != "mine" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, err := s.Read(ctx, "b/2", 0, -1); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("%v, want ErrNotFound", err)
+	}
+}
+
 // A listing that breaks on one side must not end as if that side were empty.
 func TestOverlayListBreaks(t *testing.T) {
 	for _, side := range []string{"base", "scratch"} {

@@ -12,6 +12,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/cluster"
+	"pitr/format"
 	"pitr/storage"
 	"pitr/storage/s3"
 )
@@ -81,9 +82,12 @@ func (run *session) openRepository(ctx context.Context, want access) (*catalog.R
 	return run.openRepositoryIn(ctx, want, func(store storage.Store) storage.Store { return store })
 }
 
-// openScratch opens the repository for a dry run: what is created in it goes to memory.
+// openScratch opens the repository for a dry run: what is created in it goes to memory. There a run archives by itself what
+// the archive lacks, without waiting for the archiver that runs: only it sees those segments.
 func (run *session) openScratch(ctx context.Context) (*catalog.Repository, error) {
-	return run.openRepositoryIn(ctx, reading, func(store storage.Store) storage.Store { return storage.Overlay(store, storage.NewMemory()) })
+	return run.openRepositoryIn(ctx, reading, func(store storage.Store) storage.Store {
+		return storage.Overlay(storage.Without(store, format.LeasePrefix(catalog.LeaseArchive)), storage.NewMemory())
+	})
 }
 
 func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func(storage.Store) storage.Store) (*catalog.Repository, error) {
