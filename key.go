@@ -32,11 +32,12 @@ func NewKey(id bson.RawValue) (Key, error) {
 	if err := id.Validate(); err != nil {
 		return Key{}, fmt.Errorf("an _id of type %s: %w", id.Type, err)
 	}
-	var form bytes.Buffer
-	if err := writeEqual(&form, id, 0); err != nil {
+	var few [64]byte // most forms fit, so that the string is all that is made
+	form, err := appendEqual(few[:0], id, 0)
+	if err != nil {
 		return Key{}, err
 	}
-	return Key{equal: form.String(), stored: id}, nil
+	return Key{equal: string(form), stored: id}, nil
 }
 
 // KeyOf makes the key of a document from its _id.
@@ -82,52 +83,46 @@ const (
 	classOther  = 't'
 )
 
-func writeEqual(form *bytes.Buffer, value bson.RawValue, depth int) error {
+func appendEqual(form []byte, value bson.RawValue, depth int) ([]byte, error) {
 	if depth > maxKeyDepth {
-		return fmt.Errorf("an _id nested deeper than %d levels", maxKeyDepth)
+		return nil, fmt.Errorf("an _id nested deeper than %d levels", maxKeyDepth)
 	}
 	switch value.Type {
 	case bson.TypeInt32, bson.TypeInt64, bson.TypeDouble, bson.TypeDecimal128:
-		form.WriteByte(classNumber)
-		writeBytes(form, numberForm(value))
+		return appendCounted(append(form, classNumber), numberForm(value)), nil
 	case bson.TypeString, bson.TypeSymbol:
-		form.WriteByte(classString)
-		writeBytes(form, string(value.Value))
+		return appendCounted(append(form, classString), value.Value), nil
 	case bson.TypeEmbeddedDocument, bson.TypeArray:
-		return writeEqualElements(form, value, depth)
-	default:
-		form.WriteByte(classOther)
-		form.WriteByte(byte(value.Type))
-		writeBytes(form, string(value.Value))
+		return appendEqualElements(form, value, depth)
 	}
-	return nil
+	return appendCounted(append(form, classOther, byte(value.Type)), value.Value), nil
 }
 
-func writeEqualElements(form *bytes.Buffer, value bson.RawValue, depth int) error {
-	form.WriteByte(classObject)
+func appendEqualElements(form []byte, value bson.RawValue, depth int) ([]byte, error) {
+	form = append(form, classObject)
 	if value.Type == bson.TypeArray {
-		form.WriteByte(classArray)
+		form = append(form, classArray)
 	}
 	elements, err := bson.Raw(value.Value).Elements()
 	if err != nil {
-		return fmt.Errorf("a nested _id: %w", err)
+		return nil, fmt.Errorf("a nested _id: %w", err)
 	}
-	form.WriteString(strconv.Itoa(len(elements)))
+	form = strconv.AppendInt(form, int64(len(elements)), 10)
 	for _, element := range elements {
 		if value.Type != bson.TypeArray {
-			writeBytes(form, element.Key())
+			form = appendCounted(form, element.Key())
 		}
-		if err := writeEqual(form, element.Value(), depth+1); err != nil {
-			return err
+		if form, err = appendEqual(form, element.Value(), depth+1); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return form, nil
 }
 
-func writeBytes(form *bytes.Buffer, content string) {
-	form.WriteString(strconv.Itoa(len(content)))
-	form.WriteByte(':')
-	form.WriteString(content)
+func appendCounted[T string | []byte](form []byte, content T) []byte {
+	form = strconv.AppendInt(form, int64(len(content)), 10)
+	form = append(form, ':')
+	return append(form, content...)
 }
 
 // numberForm gives one text per numeric value, whatever its type. Doubles and decimals have exact decimal expansions, so

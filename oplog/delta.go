@@ -24,16 +24,24 @@ func (d *delta) document(old, diff []byte, depth int) error {
 	table := tabulate(steps)
 	place := d.open()
 	f := walk(old)
+	// What lies between two changed fields is copied in one piece, which starts at kept.
+	kept := len(old) - 1 - len(f.rest)
 	for f.next() {
-		if at := find(steps, table, f.name); at < 0 {
-			d.element(f.kind, f.name, f.value)
-		} else if err := d.field(&steps[at], &f, depth); err != nil {
+		at := find(steps, table, f.name)
+		if at < 0 {
+			continue
+		}
+		end := len(old) - 1 - len(f.rest)
+		d.out = append(d.out, old[kept:end-f.size()]...)
+		kept = end
+		if err := d.field(&steps[at], &f, depth); err != nil {
 			return err
 		}
 	}
 	if f.err != nil {
 		return malformed("the document before: %w", f.err)
 	}
+	d.out = append(d.out, old[kept:len(old)-1]...)
 	for i := range steps {
 		s := &steps[i]
 		if s.section == sectionInsert || s.section == sectionUpdate && !s.met {

@@ -62,6 +62,9 @@ func (f *fields) next() bool {
 	return true
 }
 
+// size is that of the present element: its type, its name with the closing zero, its value.
+func (f *fields) size() int { return 1 + len(f.name) + 1 + len(f.value) }
+
 // raw gives the present value in the form of the BSON library.
 func (f *fields) raw() bson.RawValue { return bson.RawValue{Type: f.kind, Value: f.value} }
 
