@@ -29,9 +29,19 @@ var (
 // Next gives the next document.
 func (o *Orders) Next() bson.Raw {
 	o.made++
+	return o.with(o.id())
+}
+
+// With gives the next document under an identity that another one had.
+func (o *Orders) With(id bson.RawValue) bson.Raw {
+	o.made++
+	return o.with(id)
+}
+
+func (o *Orders) with(id any) bson.Raw {
 	r := o.random
 	document := bson.D{
-		{Key: "_id", Value: o.id()}, {Key: "number", Value: o.made}, {Key: "created", Value: bson.DateTime(1761120000000 + o.made*137 + r.Int64N(97))},
+		{Key: "_id", Value: id}, {Key: "number", Value: o.made}, {Key: "created", Value: bson.DateTime(1761120000000 + o.made*137 + r.Int64N(97))},
 		{Key: "customer", Value: bson.D{{Key: "name", Value: pick(r, names)}, {Key: "session", Value: text(r, 24)},
 			{Key: "address", Value: bson.D{{Key: "street", Value: pick(r, streets)}, {Key: "number", Value: r.Int32N(300)},
 				{Key: "city", Value: pick(r, cities)}, {Key: "postcode", Value: r.Int32N(99999)}}}}},
