@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"slices"
 
 	"pitr"
 )
@@ -11,7 +12,8 @@ type Price struct {
 	// Touched counts documents by namespace and class. Without their contents, what was there at both ends counts as
 	// changed, and nothing as expired. Of a dropped collection the server's own count tells how much it held.
 	Touched map[pitr.Namespace]map[pitr.Class]int64
-	// Obstacles are entries that cannot be folded, so that the gap cannot be undone.
+	// Obstacles are entries that cannot be folded, or that carried a collection over the border of the scope, so that the
+	// gap cannot be undone.
 	Obstacles []Obstacle
 }
 
@@ -26,7 +28,7 @@ func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope, 
 	if err != nil {
 		return Price{}, err
 	}
-	price := Price{Touched: map[pitr.Namespace]map[pitr.Class]int64{}, Obstacles: noted.obstacles}
+	price := Price{Touched: map[pitr.Namespace]map[pitr.Class]int64{}, Obstacles: append(noted.obstacles, noted.crossings()...)}
 	count := func(ns pitr.Namespace, class pitr.Class, n int64) {
 		if n <= 0 || !scope.Contains(ns.KnownAs()) {
 			return
@@ -48,6 +50,26 @@ func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope, 
 		}
 	}
 	return price, nil
+}
+
+// crossings names the collections that are in scope at one end of the gap only, because they were renamed: what a scope sees
+// of them is a collection that appeared or vanished, with documents that no entry of the gap tells of.
+func (c *collector) crossings() []Obstacle {
+	var list []Obstacle
+	for uuid, at := range c.renamed {
+		_, gone := c.dropped[uuid]
+		first, last := c.firstNames[uuid], c.names[uuid]
+		if gone || c.made[uuid] || c.inScope(first) == c.inScope(last) {
+			continue
+		}
+		inside := first
+		if c.inScope(last) {
+			inside = last
+		}
+		list = append(list, Obstacle{NS: inside, At: at, What: "a rename from " + first.String() + " to " + last.String() + ", of which the scope has one only"})
+	}
+	slices.SortFunc(list, func(a, b Obstacle) int { return a.NS.Compare(b.NS) })
+	return list
 }
 
 // class judges by the first and the last entry.

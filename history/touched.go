@@ -52,7 +52,9 @@ type collector struct {
 	dropped  map[pitr.UUID]drop
 	// firstNames and names are those under which a collection was first and last seen.
 	firstNames, names map[pitr.UUID]pitr.Namespace
-	bursts            *bursts
+	// renamed is when a collection got its last name.
+	renamed map[pitr.UUID]pitr.OpTime
+	bursts  *bursts
 	// obstacles are entries that cannot be folded.
 	obstacles []Obstacle
 }
@@ -75,7 +77,8 @@ type Obstacle struct {
 func newCollector(scope pitr.Scope, limit int64, options BurstOptions) *collector {
 	return &collector{scope: scope, limit: limit, documents: map[pitr.UUID]map[string]*touched{},
 		followed: map[pitr.UUID]bool{}, made: map[pitr.UUID]bool{}, dropped: map[pitr.UUID]drop{},
-		firstNames: map[pitr.UUID]pitr.Namespace{}, names: map[pitr.UUID]pitr.Namespace{}, bursts: newBursts(options)}
+		firstNames: map[pitr.UUID]pitr.Namespace{}, names: map[pitr.UUID]pitr.Namespace{}, renamed: map[pitr.UUID]pitr.OpTime{},
+		bursts: newBursts(options)}
 }
 
 // see notes a name.
@@ -197,6 +200,7 @@ func (c *collector) command(group *oplog.Committed, o *oplog.Op) {
 			c.drop(command.Target, drop{at: group.OpTime, ns: command.To, records: records(o.O2)})
 		}
 		c.see(o.UUID, command.To)
+		c.renamed[o.UUID] = group.OpTime
 	case oplog.Drop:
 		c.drop(o.UUID, drop{at: group.OpTime, ns: command.NS, records: records(o.O2)})
 	}

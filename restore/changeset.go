@@ -92,7 +92,7 @@ func (j *job) loadCatalogs(ctx context.Context) error {
 	if !same {
 		return pitr.Corruptf("compare the live catalog with the archive", "they differ at F: %v", differences)
 	}
-	return nil
+	return j.refuseAgain(ctx, live)
 }
 
 // sameStory compares what the fold says about the identities of collections with what the planner makes of both catalogs.

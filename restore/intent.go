@@ -214,10 +214,6 @@ func (p *planner) price(ctx context.Context) error {
 		}
 	}
 	p.intent.Namespaces = len(p.spent.Touched)
-	for _, obstacle := range p.spent.Obstacles {
-		p.refuse(Refusal{NS: obstacle.NS, Reason: fmt.Sprintf("the gap holds an entry at %s that cannot be undone: %s", obstacle.At.TS, obstacle.What),
-			Hint: "choose a later moment, or leave the namespace out with --except"})
-	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -50,9 +51,30 @@ func refusals(live, at []pitr.Collection, price history.Price, scope pitr.Scope)
 				"it was dropped or made anew, and %d documents are too many to write one by one", touched)})
 		}
 	}
+	for _, obstacle := range price.Obstacles {
+		list = append(list, Refusal{NS: obstacle.NS, Reason: fmt.Sprintf("the gap holds an entry at %s that cannot be undone: %s", obstacle.At.TS, obstacle.What),
+			Hint: "choose a later moment, or another scope with --only and --except"})
+	}
 	list = append(list, tangles(live, at)...)
 	slices.SortFunc(list, func(a, b Refusal) int { return cmp.Or(a.NS.Compare(b.NS), cmp.Compare(a.Reason, b.Reason)) })
 	return list
+}
+
+// refuseAgain judges the catalog at F, where it is not the one any more that the intent was made for: bulk evidence takes
+// its time, and the service goes on meanwhile.
+func (j *job) refuseAgain(ctx context.Context, live []pitr.Collection) error {
+	if bytes.Equal(digestOf(live), j.intent.Detail.Catalog) {
+		return nil
+	}
+	price, err := j.Past.Price(ctx, pitr.Window{After: j.intent.To, Through: j.f.TS}, j.intent.Scope)
+	if err != nil {
+		return fmt.Errorf("count what the gap touched: %w", err)
+	}
+	for _, first := range refusals(live, j.t, price, j.intent.Scope) {
+		return pitr.Refusef("compare the cluster with the intent", first.Hint, "the catalog has changed since, and this stands in the way now: %s %s",
+			nameOf(first.NS), first.Reason)
+	}
+	return nil
 }
 
 // tangles names the collections that a rename took away from a name which something else bears now, or the other way
