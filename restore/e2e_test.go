@@ -221,6 +221,16 @@ func (s *stage) restore(to pitr.Timestamp) (restore.Outcome, error) {
 	return restore.Run(s.t.Context(), deps, intent, confirmed)
 }
 
+func (s *stage) undo(job format.ID) (restore.Outcome, error) {
+	s.t.Helper()
+	deps := s.deps()
+	intent, err := restore.PlanUndo(s.t.Context(), deps, job)
+	s.must(err)
+	confirmed, err := intent.Confirm("devices-eu")
+	s.must(err)
+	return restore.Run(s.t.Context(), deps, intent, confirmed)
+}
+
 // devicesAtT fills a database as it is before the damage.
 func (s *stage) devicesAtT() {
 	s.t.Helper()
@@ -290,11 +300,7 @@ func TestRewindOnAServer(t *testing.T) {
 			if block.Standing {
 				t.Error("a block was left")
 			}
-			intent, err := restore.PlanUndo(t.Context(), s.deps(), outcome.Job)
-			s.must(err)
-			confirmed, err := intent.Confirm("devices-eu")
-			s.must(err)
-			undone, err := restore.Run(t.Context(), s.deps(), intent, confirmed)
+			undone, err := s.undo(outcome.Job)
 			if err != nil {
 				t.Fatalf("undo: %v: %+v", err, undone.LeftAlone)
 			}
@@ -330,14 +336,20 @@ func TestRandomLivesAreRewound(t *testing.T) {
 			}
 			moments = append(moments, moment{s.now(), s.capture()})
 		}
-		chosen := moments[random.IntN(len(moments)-1)]
+		chosen, damaged := moments[random.IntN(len(moments)-1)], moments[len(moments)-1].state
 		outcome, err := s.restore(chosen.at)
 		if err != nil {
 			t.Fatalf("round %d, to %s: %v", round, chosen.at, err)
 		}
 		s.same(chosen.state)
+		if random.IntN(2) == 0 {
+			undone, err := s.undo(outcome.Job)
+			if err != nil {
+				t.Fatalf("round %d, undo: %v: %+v", round, err, undone.LeftAlone)
+			}
+			s.same(damaged)
+		}
 		moments = append(moments, moment{s.now(), s.capture()})
-		_ = outcome
 	}
 }
 

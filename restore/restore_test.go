@@ -1,8 +1,10 @@
 package restore_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -265,6 +267,66 @@ func TestKilledUndoIsResumed(t *testing.T) {
 		}
 		if err := w.same(damaged); err != nil {
 			t.Fatalf("deed %d: %v", deed, err)
+		}
+	}
+}
+
+// A resumed job can be killed, too, and so can the undo of what it left; whoever comes last finishes.
+func TestKilledTwice(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 2))
+	for range 40 {
+		w, at := incident(t)
+		want, damaged := w.moments[at], capture(w.cluster)
+		mortal := func() *life {
+			l := &life{}
+			l.deadline.Store(1 + random.Int64N(30))
+			return l
+		}
+		first, second := mortal(), mortal()
+		_, id, err := w.run(first, restore.Request{To: at})
+		if !first.dead.Load() {
+			w.must(err)
+			continue
+		}
+		w.bury()
+		if _, err = restore.Resume(t.Context(), w.deps(second), id); pitr.KindOf(err) == pitr.KindNotFound {
+			continue
+		}
+		w.bury()
+		if random.IntN(2) == 0 {
+			_, err = restore.Resume(t.Context(), w.deps(&life{}), id)
+			if pitr.KindOf(err) == pitr.KindRefused && !second.dead.Load() { // the second attempt has ended it
+				err = nil
+			}
+			w.must(err)
+			w.must(w.same(want))
+			continue
+		}
+		intent, err := restore.PlanUndo(t.Context(), w.deps(&life{}), id)
+		if pitr.KindOf(err) == pitr.KindRefused { // nothing was written
+			_, err := restore.Unfreeze(t.Context(), w.deps(&life{}), id)
+			w.must(err)
+		} else {
+			w.must(err)
+			third := mortal()
+			if _, undo, err := w.confirmed(w.deps(third), intent); third.dead.Load() {
+				w.bury()
+				_, err = restore.Resume(t.Context(), w.deps(&life{}), undo)
+				if pitr.KindOf(err) == pitr.KindNotFound {
+					_, _, err = w.undo(&life{}, id)
+				}
+				w.must(err)
+			} else {
+				w.must(err)
+			}
+		}
+		if err := w.same(damaged); err != nil {
+			t.Fatalf("%v\n%s", err, strings.Join(w.cluster.Log(), "\n"))
+		}
+		if w.blocked() {
+			t.Fatal("a block was left")
 		}
 	}
 }

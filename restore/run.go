@@ -164,22 +164,30 @@ func (j *job) stop(ctx context.Context, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 	defer cancel()
-	if err := j.standDown(ctx, cause); err != nil {
-		return &pitr.Error{Op: "job " + string(j.intent.ID), Err: errors.Join(cause, err), Kind: pitr.KindOf(cause),
-			Hint: fmt.Sprintf("nothing was written, but the write block may stand: `pitr unfreeze %s` lifts it", j.intent.ID)}
+	stopped := &pitr.Error{Op: "job " + string(j.intent.ID), Err: cause, Kind: pitr.KindOf(cause)}
+	if err := j.liftOwn(ctx); err != nil {
+		stopped.Err = errors.Join(cause, err)
+		stopped.Hint = fmt.Sprintf("nothing was written, but the write block may stand: `pitr unfreeze %s` lifts it", j.intent.ID)
 	}
-	return &pitr.Error{Op: "job " + string(j.intent.ID), Err: cause}
+	if err := j.endUnwritten(ctx, cause); err != nil {
+		stopped.Err = errors.Join(stopped.Err, err)
+	}
+	return stopped
 }
 
-// standDown lifts our block and ends the job in the repository. A stop that may pass leaves a job without a change set
-// open, so that it can be resumed.
-func (j *job) standDown(ctx context.Context, cause error) error {
-	var problems []error
-	if !j.announced.IsZero() && j.adopted() == "" {
-		if _, err := guard.Lift(ctx, j.Target, j.announced); err != nil {
-			problems = append(problems, err)
-		}
+// liftOwn lifts the block that this job has set, as far as it has come to that.
+func (j *job) liftOwn(ctx context.Context) error {
+	if j.announced.IsZero() || j.adopted() != "" {
+		return nil
 	}
+	_, err := guard.Lift(ctx, j.Target, j.announced)
+	return err
+}
+
+// endUnwritten ends the job in the repository. A stop that may pass leaves a job without a change set open, so that it
+// can be resumed.
+func (j *job) endUnwritten(ctx context.Context, cause error) error {
+	var problems []error
 	kind := pitr.KindOf(cause)
 	if err := j.journal.record(ctx, stepStopped, j.f, detail{Kind: string(kind)}); err != nil {
 		problems = append(problems, err)
