@@ -302,5 +302,5 @@ func (a *Archiver) firstFrom(ctx context.Context, from pitr.Timestamp) (format.E
 // denied is the refusal of a source that is not, or no longer, the one that was archived.
 func (a *Archiver) denied(what string) error {
 	return pitr.Errorf(pitr.KindConflict, "archive the oplog",
-		"make sure that this is the right cluster; if it is, `pitr archive adopt --new-branch` goes on with its history", "%s", what)
+		"check the address of the cluster; one that was cloned or rebuilt needs a repository of its own: `pitr init`", "%s", what)
 }

@@ -331,7 +331,7 @@ func TestArchiveJoinsOnlyWhatContinuesIt(t *testing.T) {
 				}
 				windows, _ := lines(t, repository)
 				if c.kind != "" {
-					if !strings.Contains(pitr.HintOf(err), "adopt --new-branch") {
+					if !strings.Contains(pitr.HintOf(err), "`pitr init`") {
 						t.Errorf("the hint does not lead on: %s", pitr.HintOf(err))
 					}
 					c.windows = []pitr.Window{{After: 9, Through: 13}}

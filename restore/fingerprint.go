@@ -14,7 +14,7 @@ import (
 	"pitr/guard"
 )
 
-const wrongCluster = "check the address of the cluster; a cluster that was cloned or rebuilt needs `pitr archive adopt --new-branch`"
+const wrongCluster = "check the address of the cluster; one that was cloned or rebuilt needs a repository of its own: `pitr init`"
 
 // branchOf gives the branch that the cluster is on, if the cluster is the repository's: set id and a known host.
 func branchOf(ctx context.Context, deps Deps, server pitr.Server) (format.ID, error) {

@@ -238,7 +238,7 @@ func (t *taking) estimate(ctx context.Context) error {
 		return err
 	}
 	if need := total.Bytes / packedShare; need > free {
-		return pitr.Errorf(pitr.KindLimit, "take a snapshot", "make room with `pitr prune`, or choose a part with --only",
+		return pitr.Errorf(pitr.KindLimit, "take a snapshot", "make room in the repository's folder, or choose a part with --only",
 			"the copy needs about %d MB and the destination has %d MB", need>>20, free>>20)
 	}
 	return nil

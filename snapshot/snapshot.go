@@ -106,7 +106,7 @@ func (o Options) withDefaults(repository *catalog.Repository) Options {
 // Take copies what the scope chooses into the repository and gives the published manifest. It fails with kind locked while
 // another snapshot is taken or a job holds the lease "write", limit when the destination cannot hold the copy, hole when the
 // archive does not cover the time of the copy. A run that fails or is killed leaves nothing that anybody can see, at worst
-// objects that `pitr prune` removes.
+// objects that nothing names.
 func Take(ctx context.Context, source Source, repository *catalog.Repository, o Options) (format.Manifest, error) {
 	o = o.withDefaults(repository)
 	t := &taking{source: source, repository: repository, Options: o, server: source.Server(), started: o.Now()}

@@ -114,7 +114,7 @@ var errStopped = errors.New("the consumer stopped")
 func Run(ctx context.Context, repository *catalog.Repository, o Options) iter.Seq2[Finding, error] {
 	return func(yield func(Finding, error) bool) {
 		if o.Level > LevelContent && o.Fold == nil {
-			yield(Finding{}, pitr.Errorf(pitr.KindUnsupported, "verify the repository", "verify at level 2, or take `pitr drill`",
+			yield(Finding{}, pitr.Errorf(pitr.KindUnsupported, "verify the repository", "verify at level 2",
 				"level %d folds the history, which nobody has brought", o.Level))
 			return
 		}
