@@ -118,22 +118,14 @@ func TestTransactionThatLosesIsToldToTryAgain(t *testing.T) {
 	if _, err := c.InsertOne(ctx, bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	session, err := client.StartSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.EndSession(ctx)
-	if err := session.StartTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	inside := mongo.NewSessionContext(ctx, session)
+	_, inside := begin(t, client)
 	if err := c.FindOne(inside, bson.D{{Key: "_id", Value: 1}}).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.UpdateOne(ctx, bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 2}}}}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.UpdateOne(inside, bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 3}}}})
+	_, err := c.UpdateOne(inside, bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 3}}}})
 	var failure mongo.ServerError
 	if !errors.As(err, &failure) || !failure.HasErrorCode(112) || !failure.HasErrorLabel("TransientTransactionError") {
 		t.Fatalf("want WriteConflict, got %v", err)

@@ -193,20 +193,12 @@ func TestElectionEndsTransactionsAndRaisesTheTerm(t *testing.T) {
 	server, client := start(t, replsim.Options{})
 	insert(t, client, "d.c", id(1))
 	from := server.OplogEnd()
-	session, err := client.StartSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.EndSession(context.Background())
-	if err := session.StartTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	inside := mongo.NewSessionContext(t.Context(), session)
+	session, inside := begin(t, client)
 	if _, err := client.Database("d").Collection("c").InsertOne(inside, id(2)); err != nil {
 		t.Fatal(err)
 	}
 	server.Elect()
-	err = session.CommitTransaction(t.Context())
+	err := session.CommitTransaction(t.Context())
 	var failure mongo.ServerError
 	if !errors.As(err, &failure) || !failure.HasErrorCode(251) {
 		t.Fatalf("want NoSuchTransaction, got %v", err)

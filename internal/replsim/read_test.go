@@ -61,6 +61,20 @@ func cutNamespace(ns string) (string, string, bool) {
 	return ns, "", false
 }
 
+// begin starts a transaction; inside is the context of its operations.
+func begin(t *testing.T, client *mongo.Client) (session *mongo.Session, inside context.Context) {
+	t.Helper()
+	session, err := client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.EndSession(context.Background()) })
+	if err := session.StartTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	return session, mongo.NewSessionContext(t.Context(), session)
+}
+
 func id(n int) bson.D { return bson.D{{Key: "_id", Value: n}} }
 
 // ids are the _ids of the first batch of a reply.
@@ -197,20 +211,12 @@ func TestTransactionsDoNotSeeANewCatalog(t *testing.T) {
 	_, client := start(t, replsim.Options{})
 	insert(t, client, "d.c", id(1))
 	insert(t, client, "d.other", id(1))
-	session, err := client.StartSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.EndSession(context.Background())
-	if err := session.StartTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	inside := mongo.NewSessionContext(t.Context(), session)
+	_, inside := begin(t, client)
 	if err := client.Database("d").Collection("other").FindOne(inside, id(1)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	run(t, client, "d", bson.D{{Key: "collMod", Value: "c"}, {Key: "validationLevel", Value: "strict"}})
-	err = client.Database("d").Collection("c").FindOne(inside, id(1)).Err()
+	err := client.Database("d").Collection("c").FindOne(inside, id(1)).Err()
 	var failure mongo.ServerError
 	if !errors.As(err, &failure) || !failure.HasErrorCode(246) || !failure.HasErrorLabel("TransientTransactionError") {
 		t.Fatalf("want SnapshotUnavailable, got %v", err)
@@ -220,15 +226,7 @@ func TestTransactionsDoNotSeeANewCatalog(t *testing.T) {
 func TestCatalogChangesWaitForTransactions(t *testing.T) {
 	_, client := start(t, replsim.Options{})
 	insert(t, client, "d.c", id(1))
-	session, err := client.StartSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.EndSession(context.Background())
-	if err := session.StartTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	inside := mongo.NewSessionContext(t.Context(), session)
+	session, inside := begin(t, client)
 	if err := client.Database("d").Collection("c").FindOne(inside, id(1)).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"pitr"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -35,8 +36,8 @@ func (k *Catalog) Apply(ctx context.Context, r *command.Request, op bson.Raw) er
 	}
 	body := o
 	if name == "createIndexes" {
-		spec := fields(o)[1:]
-		body = marshal(bson.D{{Key: name, Value: elements[0].Value()}, {Key: "indexes", Value: bson.A{spec}}})
+		spec := value.Fields(o)[1:]
+		body = value.Marshal(bson.D{{Key: name, Value: elements[0].Value()}, {Key: "indexes", Value: bson.A{spec}}})
 	}
 	inner := &command.Request{Client: r.Client, Command: known, Name: name, DB: db, Body: body}
 	return known.Run(ctx, inner, command.NewReply(nil))

@@ -9,6 +9,7 @@ import (
 
 	"pitr"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 	"pitr/internal/replsim/write"
 )
@@ -69,7 +70,7 @@ func (k *Catalog) startBuild(ctx context.Context, r *command.Request, job *index
 			if noted, _ := builds.ByID(store.IDDocument(binary(job.build)).Lookup("_id"), store.Latest); noted != nil {
 				return nil // by an attempt that met an open transaction
 			}
-			_, err := u.Insert(builds, marshal(bson.D{
+			_, err := u.Insert(builds, value.Marshal(bson.D{
 				{Key: "_id", Value: job.build.Binary()}, {Key: "collectionUUID", Value: c.UUID.Binary()},
 				{Key: "commitQuorum", Value: "votingMembers"}, {Key: "indexNames", Value: names},
 			}), store.Note{})
@@ -127,8 +128,8 @@ func (k *Catalog) endBuild(c *store.Collection, r *command.Request, job *indexin
 			return nil
 		}
 		ready := bson.E{Key: "commitReadyMembers", Value: bson.A{k.Host}}
-		diff := marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "i", Value: bson.D{ready}}}}})
-		return n.Replace(builds, record, store.Change{After: marshal(append(fields(doc), ready)), O: diff})
+		diff := value.Marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "i", Value: bson.D{ready}}}}})
+		return n.Replace(builds, record, store.Change{After: value.Marshal(append(value.Fields(doc), ready)), O: diff})
 	}); noteErr != nil {
 		return noteErr
 	}
@@ -164,7 +165,7 @@ func cause(err error) bson.Raw {
 	d := bson.D{
 		{Key: "ok", Value: false}, {Key: "code", Value: f.Code}, {Key: "codeName", Value: f.CodeName()}, {Key: "errmsg", Value: f.Message},
 	}
-	return marshal(append(d, f.Extra...))
+	return value.Marshal(append(d, f.Extra...))
 }
 
 func (k *Catalog) buildFailure(err error, c *store.Collection, job *indexing) error {

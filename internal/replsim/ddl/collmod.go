@@ -8,6 +8,7 @@ import (
 
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -54,8 +55,8 @@ func modifyOptions(u *store.Unit, c *store.Collection, r *command.Request) error
 			o = append(o, bson.E{Key: name, Value: v})
 		}
 	}
-	o2 := bson.D{{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, fields(c.Options)...)}}
-	return u.Modify(c, store.Modification{New: newOptions(c.Options, changed), O: marshal(o), O2: marshal(o2)})
+	o2 := bson.D{{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, value.Fields(c.Options)...)}}
+	return u.Modify(c, store.Modification{New: newOptions(c.Options, changed), O: value.Marshal(o), O2: value.Marshal(o2)})
 }
 
 // newOptions puts changed options into place; what is switched off is no option any more.
@@ -71,12 +72,12 @@ func newOptions(old bson.Raw, changed map[string]bson.RawValue) bson.Raw {
 		}
 		d = append(d, bson.E{Key: name, Value: v})
 	}
-	for _, e := range fields(old) {
+	for _, e := range value.Fields(old) {
 		if !slices.Contains(optionOrder, e.Key) {
 			d = append(d, e)
 		}
 	}
-	return marshal(d)
+	return value.Marshal(d)
 }
 
 func off(name string, v bson.RawValue) bool {
@@ -139,9 +140,9 @@ func modifyIndex(u *store.Unit, c *store.Collection, r *command.Request, out *co
 		named = append(named, bson.E{Key: "unique", Value: true})
 		spec = with(without(spec, "prepareUnique"), "unique", true)
 	}
-	o := marshal(bson.D{{Key: "collMod", Value: store.Name(c.NS)}, {Key: "index", Value: named}})
-	o2 := marshal(bson.D{
-		{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, fields(c.Options)...)},
+	o := value.Marshal(bson.D{{Key: "collMod", Value: store.Name(c.NS)}, {Key: "index", Value: named}})
+	o2 := value.Marshal(bson.D{
+		{Key: "collectionOptions_old", Value: append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, value.Fields(c.Options)...)},
 		{Key: "indexOptions_old", Value: old},
 	})
 	return u.ModifyIndex(c, x, store.Modification{New: spec, O: o, O2: o2})
@@ -171,19 +172,19 @@ func convertible(c *store.Collection, x *store.Index) error {
 	}
 }
 
-func with(doc bson.Raw, name string, value any) bson.Raw {
-	d := fields(doc)
+func with(doc bson.Raw, name string, to any) bson.Raw {
+	d := value.Fields(doc)
 	for i, e := range d {
 		if e.Key == name {
-			d[i].Value = value
-			return marshal(d)
+			d[i].Value = to
+			return value.Marshal(d)
 		}
 	}
-	return marshal(append(d, bson.E{Key: name, Value: value}))
+	return value.Marshal(append(d, bson.E{Key: name, Value: to}))
 }
 
 func without(doc bson.Raw, name string) bson.Raw {
-	return marshal(slices.DeleteFunc(fields(doc), func(e bson.E) bool { return e.Key == name }))
+	return value.Marshal(slices.DeleteFunc(value.Fields(doc), func(e bson.E) bool { return e.Key == name }))
 }
 
 func (k *Catalog) modifyView(u *store.Unit, r *command.Request, ns string) error {
@@ -225,7 +226,7 @@ func (k *Catalog) block(ctx context.Context, r *command.Request, _ *command.Repl
 				return err
 			}
 		}
-		doc := marshal(bson.D{{Key: "_id", Value: ""}, {Key: "blockNewUserShardedDDL", Value: false}, {Key: "blockUserWrites", Value: true}})
+		doc := value.Marshal(bson.D{{Key: "_id", Value: ""}, {Key: "blockNewUserShardedDDL", Value: false}, {Key: "blockUserWrites", Value: true}})
 		record, _ := c.ByID(doc.Lookup("_id"), store.Latest)
 		switch {
 		case on && record == nil:

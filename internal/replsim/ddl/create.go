@@ -9,6 +9,7 @@ import (
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/mql"
 	"pitr/internal/replsim/mql/aggregate"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -67,9 +68,9 @@ func (k *Catalog) alreadyThere(ns string, options bson.Raw, u *store.Unit) error
 	}
 	existing := bson.D{}
 	if c != nil {
-		existing = append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, fields(c.Options)...)
+		existing = append(bson.D{{Key: "uuid", Value: c.UUID.Binary()}}, value.Fields(c.Options)...)
 	}
-	return command.Errorf(command.NamespaceExists, "namespace %s already exists, but with different options: %s", ns, command.Shown(marshal(existing)))
+	return command.Errorf(command.NamespaceExists, "namespace %s already exists, but with different options: %s", ns, command.Shown(value.Marshal(existing)))
 }
 
 // collectionOptions checks the options of create and puts them in order.
@@ -103,7 +104,7 @@ func collectionOptions(r *command.Request) (bson.Raw, error) {
 			d = append(d, bson.E{Key: name, Value: normal})
 		}
 	}
-	return marshal(d), nil
+	return value.Marshal(d), nil
 }
 
 func option(name string, v bson.RawValue) (any, error) {
@@ -190,7 +191,7 @@ func (k *Catalog) createView(ctx context.Context, r *command.Request, ns string)
 		if k.Reads.IsView(ns) {
 			return command.Errorf(command.NamespaceExists, "A view already exists. NS: %s", ns)
 		}
-		return k.insertView(u, r.DB, marshal(d))
+		return k.insertView(u, r.DB, value.Marshal(d))
 	})
 }
 
@@ -210,7 +211,7 @@ var emptyArray = bson.RawValue{Type: bson.TypeArray, Value: []byte{5, 0, 0, 0, 0
 
 // createTimeseries makes the buckets, their index and the view of a time series. Measurements themselves are not simulated.
 func (k *Catalog) createTimeseries(ctx context.Context, r *command.Request, ns string) error {
-	series := fields(document(r.Lookup("timeseries")))
+	series := value.Fields(document(r.Lookup("timeseries")))
 	var timeField, metaField string
 	span := false
 	granularity := false
@@ -245,10 +246,10 @@ func (k *Catalog) createTimeseries(ctx context.Context, r *command.Request, ns s
 	}
 	unpack = append(unpack, bson.E{Key: "bucketMaxSpanSeconds", Value: int32(3600)})
 	return k.change(ctx, r, func(u *store.Unit) error {
-		if err := k.createBuckets(u, store.NewCollection{NS: buckets, Options: marshal(options)}, timeField, metaField); err != nil {
+		if err := k.createBuckets(u, store.NewCollection{NS: buckets, Options: value.Marshal(options)}, timeField, metaField); err != nil {
 			return err
 		}
-		return k.insertView(u, r.DB, marshal(bson.D{
+		return k.insertView(u, r.DB, value.Marshal(bson.D{
 			{Key: "_id", Value: ns}, {Key: "viewOn", Value: store.Name(buckets)},
 			{Key: "pipeline", Value: bson.A{bson.D{{Key: "$_internalUnpackBucket", Value: unpack}}}},
 		}))
@@ -262,7 +263,7 @@ func (k *Catalog) createBuckets(u *store.Unit, spec store.NewCollection, timeFie
 	c, err := own.Create(spec)
 	if err == nil && metaField != "" {
 		var x *store.Index
-		x, err = store.NewIndex(marshal(bson.D{
+		x, err = store.NewIndex(value.Marshal(bson.D{
 			{Key: "v", Value: int32(2)}, {Key: "name", Value: metaField + "_1_" + timeField + "_1"},
 			{Key: "key", Value: bson.D{{Key: "meta", Value: int32(1)}, {Key: "control.min." + timeField, Value: int32(1)}, {Key: "control.max." + timeField, Value: int32(1)}}},
 		}))

@@ -13,6 +13,7 @@ import (
 
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/read"
 	"pitr/internal/replsim/store"
 	"pitr/internal/replsim/write"
@@ -75,27 +76,7 @@ func idIndex(collation bson.RawValue) bson.Raw {
 	if collation.Type != 0 {
 		d = append(d, bson.E{Key: "collation", Value: collation})
 	}
-	return marshal(d)
-}
-
-func marshal(d bson.D) bson.Raw {
-	raw, err := bson.Marshal(d)
-	if err != nil {
-		panic(err) // only values that came out of BSON go in
-	}
-	return raw
-}
-
-func fields(doc bson.Raw) bson.D {
-	elements, err := doc.Elements()
-	if err != nil {
-		return nil
-	}
-	d := make(bson.D, len(elements))
-	for i, e := range elements {
-		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
-	}
-	return d
+	return value.Marshal(d)
 }
 
 func document(v bson.RawValue) bson.Raw {

@@ -9,6 +9,7 @@ import (
 
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 	"pitr/internal/replsim/write"
 )
@@ -235,7 +236,7 @@ func (k *Catalog) convert(ctx context.Context, r *command.Request, _ *command.Re
 		temporary := store.DB(ns) + ".tmp" + k.Letters(5) + ".convertToCapped." + store.Name(ns)
 		options := cappedOptions(r.Lookup("size"), c.Options)
 		options = append(options[:2:2], append(bson.D{{Key: "temp", Value: true}}, options[2:]...)...)
-		copied, err := k.copyInto(c, store.NewCollection{NS: temporary, Options: marshal(options), IDIndex: c.IDIndex})
+		copied, err := k.copyInto(c, store.NewCollection{NS: temporary, Options: value.Marshal(options), IDIndex: c.IDIndex})
 		if err != nil {
 			return err
 		}
@@ -245,7 +246,7 @@ func (k *Catalog) convert(ctx context.Context, r *command.Request, _ *command.Re
 
 func cappedOptions(size bson.RawValue, old bson.Raw) bson.D {
 	options := bson.D{{Key: "capped", Value: true}, {Key: "size", Value: size}}
-	for _, e := range fields(old) {
+	for _, e := range value.Fields(old) {
 		if !slices.Contains([]string{"capped", "size", "max", "temp", "changeStreamPreAndPostImages"}, e.Key) {
 			options = append(options, e)
 		}
@@ -296,7 +297,7 @@ func (k *Catalog) clone(ctx context.Context, r *command.Request, _ *command.Repl
 			return command.Errorf(command.NamespaceNotFound, "source collection %s does not exist", ns)
 		}
 		to := r.DB + "." + r.Text("toCollection")
-		_, err := k.copyInto(c, store.NewCollection{NS: to, Options: marshal(cappedOptions(r.Lookup("size"), c.Options)), IDIndex: c.IDIndex})
+		_, err := k.copyInto(c, store.NewCollection{NS: to, Options: value.Marshal(cappedOptions(r.Lookup("size"), c.Options)), IDIndex: c.IDIndex})
 		if errors.Is(err, store.ErrExists) {
 			return command.Errorf(command.NamespaceExists, "cloneCollectionAsCapped failed - destination collection %s already exists. source collection: %s", to, ns)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"pitr"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -127,7 +128,7 @@ func (job *indexing) compare(c *store.Collection) error {
 			continue
 		}
 		if c.Collation() != nil && spec.Lookup("collation").Type == 0 {
-			spec = marshal(append(fields(spec), bson.E{Key: "collation", Value: c.Collation()}))
+			spec = value.Marshal(append(value.Fields(spec), bson.E{Key: "collation", Value: c.Collation()}))
 		}
 		x, err := store.NewIndex(spec)
 		if err != nil {
@@ -138,7 +139,7 @@ func (job *indexing) compare(c *store.Collection) error {
 	return nil
 }
 
-var idKey = marshal(bson.D{{Key: "_id", Value: int32(1)}})
+var idKey = value.Marshal(bson.D{{Key: "_id", Value: int32(1)}})
 
 // clash reports whether an index is there already; one with the same name or key but other options is an error.
 func clash(c *store.Collection, spec bson.Raw) (bool, error) {
@@ -187,12 +188,12 @@ func normalize(spec bson.Raw) (bson.Raw, error) {
 		}
 	}
 	text := false
-	for _, e := range fields(key) {
+	for _, e := range value.Fields(key) {
 		value, _ := e.Value.(bson.RawValue)
 		kind, _ := value.StringValueOK()
 		text = text || kind == "text"
 	}
-	for _, e := range fields(spec) {
+	for _, e := range value.Fields(spec) {
 		value, _ := e.Value.(bson.RawValue)
 		switch e.Key {
 		case "v", "unique", "hidden", "ns", "background", "dropDups":
@@ -218,14 +219,14 @@ func normalize(spec bson.Raw) (bson.Raw, error) {
 	if text {
 		d = textDefaults(d, key)
 	}
-	return marshal(d), nil
+	return value.Marshal(d), nil
 }
 
 // textKey is the key of a text index as the server stores it.
 func textKey(key bson.Raw) bson.D {
 	var d bson.D
 	done := false
-	for _, e := range fields(key) {
+	for _, e := range value.Fields(key) {
 		value, _ := e.Value.(bson.RawValue)
 		if kind, _ := value.StringValueOK(); kind != "text" {
 			d = append(d, e)
@@ -243,7 +244,7 @@ func textDefaults(d bson.D, key bson.Raw) bson.D {
 	has := func(name string) bool { return slices.ContainsFunc(d, func(e bson.E) bool { return e.Key == name }) }
 	if !has("weights") {
 		weights := bson.D{}
-		for _, e := range fields(key) {
+		for _, e := range value.Fields(key) {
 			value, _ := e.Value.(bson.RawValue)
 			if kind, _ := value.StringValueOK(); kind == "text" {
 				weights = append(weights, bson.E{Key: e.Key, Value: int32(1)})

@@ -7,6 +7,7 @@ import (
 
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/mql/aggregate"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 	"pitr/internal/replsim/write"
 )
@@ -63,10 +64,10 @@ func (k *Catalog) prepareOut(ctx context.Context, r *command.Request, target str
 	k.Store.View(func() {
 		if old := k.Store.Find(target, store.Latest); old != nil {
 			spec.IDIndex, indexes = old.IDIndex, old.Indexes
-			options = append(options, fields(old.Options)...)
+			options = append(options, value.Fields(old.Options)...)
 		}
 	})
-	spec.Options = marshal(options)
+	spec.Options = value.Marshal(options)
 	err = k.step(ctx, r, func(u *store.Unit) (err error) {
 		made, err = u.Create(spec)
 		return err

@@ -11,6 +11,7 @@ import (
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/mql"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -235,7 +236,7 @@ func (rd *Reads) listIndexes(ctx context.Context, r *command.Request, out *comma
 }
 
 func withClustered(spec bson.Raw) bson.Raw {
-	raw, err := bson.Marshal(append(fields(spec), bson.E{Key: "clustered", Value: true}))
+	raw, err := bson.Marshal(append(value.Fields(spec), bson.E{Key: "clustered", Value: true}))
 	if err != nil {
 		return spec
 	}
@@ -279,7 +280,7 @@ func Listed(spec bson.Raw) bson.Raw {
 			d = append(d, bson.E{Key: name, Value: v})
 		}
 	}
-	for _, e := range fields(spec) {
+	for _, e := range value.Fields(spec) {
 		if !slices.Contains(listedFirst, e.Key) {
 			d = append(d, e)
 		}
@@ -289,16 +290,4 @@ func Listed(spec bson.Raw) bson.Raw {
 		return spec
 	}
 	return raw
-}
-
-func fields(doc bson.Raw) bson.D {
-	elements, err := doc.Elements()
-	if err != nil {
-		return nil
-	}
-	d := make(bson.D, len(elements))
-	for i, e := range elements {
-		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
-	}
-	return d
 }

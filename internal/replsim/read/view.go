@@ -8,6 +8,7 @@ import (
 	"pitr/internal/replsim/command"
 	"pitr/internal/replsim/mql"
 	"pitr/internal/replsim/mql/aggregate"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -41,7 +42,7 @@ func (v *view) pipelineStage(i int) bson.RawValue {
 
 func (v *view) options() bson.D {
 	var d bson.D
-	for _, e := range fields(v.doc) {
+	for _, e := range value.Fields(v.doc) {
 		if e.Key != "_id" {
 			d = append(d, e)
 		}

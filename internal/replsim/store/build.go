@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/internal/replsim/mql/value"
 )
 
 // IndexNamed gives the index with a name, nil if there is none.
@@ -40,7 +41,7 @@ func (u *Unit) CreateIndex(c *Collection, x *Index) error {
 	op := &Op{silent: true}
 	if !c.silent {
 		var err error
-		o := append(bson.D{{Key: "createIndexes", Value: Name(c.NS)}}, fields(x.Spec)...)
+		o := append(bson.D{{Key: "createIndexes", Value: Name(c.NS)}}, value.Fields(x.Spec)...)
 		if op, err = u.Command(DB(c.NS), c.UUID, mustDocument(o), nil); err != nil {
 			return err
 		}
@@ -48,18 +49,6 @@ func (u *Unit) CreateIndex(c *Collection, x *Index) error {
 	u.addIndex(c, x)
 	u.changes = append(u.changes, change{op: op, publish: func(ts pitr.Timestamp) { u.ready(c, x, ts) }, undo: func() {}})
 	return nil
-}
-
-func fields(doc bson.Raw) bson.D {
-	elements, err := doc.Elements()
-	if err != nil {
-		return nil
-	}
-	d := make(bson.D, len(elements))
-	for i, e := range elements {
-		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
-	}
-	return d
 }
 
 func (u *Unit) addIndex(c *Collection, x *Index) {

@@ -7,6 +7,7 @@ import (
 
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 )
 
@@ -107,7 +108,7 @@ func (us *Users) createRole(ctx context.Context, r *command.Request, _ *command.
 		return err
 	}
 	id := r.DB + "." + name
-	doc := marshal(bson.D{
+	doc := value.Marshal(bson.D{
 		{Key: "_id", Value: id}, {Key: "role", Value: name}, {Key: "db", Value: r.DB}, {Key: "privileges", Value: r.Lookup("privileges")},
 		{Key: "roles", Value: roleList(roles)},
 	})

@@ -12,6 +12,7 @@ import (
 
 	"pitr/internal/replsim/auth"
 	"pitr/internal/replsim/command"
+	"pitr/internal/replsim/mql/value"
 	"pitr/internal/replsim/store"
 	"pitr/internal/replsim/write"
 )
@@ -96,26 +97,6 @@ func (us *Users) change(ctx context.Context, r *command.Request, run func(u *sto
 	})
 }
 
-func marshal(d bson.D) bson.Raw {
-	raw, err := bson.Marshal(d)
-	if err != nil {
-		panic(err) // only values that came out of BSON go in
-	}
-	return raw
-}
-
-func fields(doc bson.Raw) bson.D {
-	elements, err := doc.Elements()
-	if err != nil {
-		return nil
-	}
-	d := make(bson.D, len(elements))
-	for i, e := range elements {
-		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
-	}
-	return d
-}
-
 // NewUser is a user to create.
 type NewUser struct {
 	Name, Password, DB string
@@ -140,7 +121,7 @@ func (n NewUser) document(id bson.Binary) (bson.Raw, error) {
 	if n.CustomData != nil {
 		d = append(d, bson.E{Key: "customData", Value: n.CustomData})
 	}
-	return marshal(append(d, bson.E{Key: "roles", Value: roleList(n.Roles)})), nil
+	return value.Marshal(append(d, bson.E{Key: "roles", Value: roleList(n.Roles)})), nil
 }
 
 func roleList(roles []auth.RoleName) bson.A {
@@ -217,7 +198,7 @@ func (us *Users) replace(ctx context.Context, r *command.Request, changed bson.D
 		if record == nil {
 			return command.Errorf(11, "Could not find user \"%s\" for db \"%s\"", name, r.DB)
 		}
-		d := fields(doc)
+		d := value.Fields(doc)
 		for _, e := range changed {
 			for i := range d {
 				if d[i].Key == e.Key {
@@ -225,8 +206,8 @@ func (us *Users) replace(ctx context.Context, r *command.Request, changed bson.D
 				}
 			}
 		}
-		o := marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "u", Value: changed}}}})
-		return u.Replace(users, record, store.Change{After: marshal(d), O: o})
+		o := value.Marshal(bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "u", Value: changed}}}})
+		return u.Replace(users, record, store.Change{After: value.Marshal(d), O: o})
 	})
 }
 

@@ -8,6 +8,28 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
+// Fields gives the fields of a document, to be put together anew; a damaged document has none.
+func Fields(doc bson.Raw) bson.D {
+	elements, err := doc.Elements()
+	if err != nil {
+		return nil
+	}
+	d := make(bson.D, len(elements))
+	for i, e := range elements {
+		d[i] = bson.E{Key: e.Key(), Value: e.Value()}
+	}
+	return d
+}
+
+// Marshal is the opposite of Fields.
+func Marshal(d bson.D) bson.Raw {
+	raw, err := bson.Marshal(d)
+	if err != nil {
+		panic(err) // only values that came out of BSON go in
+	}
+	return raw
+}
+
 // Iterator walks the elements of a document. It stops at the end and at the first damaged element.
 type Iterator struct {
 	doc  []byte
