@@ -149,9 +149,17 @@ func compareDocuments(t *testing.T, where string, state *fold.State, uuid pitr.U
 
 // TestCorpusHistory: the first state of a random history and the entries after it give every later state that a real
 // server showed.
-func TestCorpusHistory(t *testing.T) {
-	for _, folder := range recording.Files(t, "history/*") {
-		files := recording.Files(t, "history/"+filepath.Base(folder)+"/state-*.jsonl.zst")
+func TestCorpusHistory(t *testing.T) { replay(t, "history") }
+
+// TestCorpusIncident: the base of the incident and its oplog give each recorded moment, also the last one before the
+// index was dropped.
+func TestCorpusIncident(t *testing.T) { replay(t, "incident") }
+
+// replay folds each recording of a kind from its first state on, and compares at each later one.
+func replay(t *testing.T, kind string) {
+	t.Helper()
+	for _, folder := range recording.Files(t, kind+"/*") {
+		files := recording.Files(t, kind+"/"+filepath.Base(folder)+"/state-*.jsonl.zst")
 		base := recording.ReadState(t, files[0])
 		state := fold.New(fold.Options{Exact: base.At})
 		fill(t, state, base)
@@ -222,25 +230,5 @@ func TestCorpusScanUnderDDL(t *testing.T) {
 		apply(t, state, list, want.At)
 		compare(t, folder, state, want)
 		t.Logf("%s: %+v", folder, state.Tally())
-	}
-}
-
-// TestCorpusIncident: the base of the incident and its oplog give each recorded moment, also the last one before the
-// index was dropped.
-func TestCorpusIncident(t *testing.T) {
-	for _, folder := range recording.Files(t, "incident/*") {
-		files := recording.Files(t, "incident/"+filepath.Base(folder)+"/state-*.jsonl.zst")
-		base := recording.ReadState(t, files[0])
-		state := fold.New(fold.Options{Exact: base.At})
-		fill(t, state, base)
-		list := groups(t, filepath.Join(folder, "oplog.jsonl.zst"), base.At)
-		for _, file := range files[1:] {
-			want := recording.ReadState(t, file)
-			list = apply(t, state, list, want.At)
-			compare(t, fmt.Sprintf("%s at %s", file, want.At), state, want)
-		}
-		if tally := state.Tally(); tally.Overwritten+tally.Missed+tally.Placeholders != 0 || tally.Groups == 0 {
-			t.Errorf("%s: %+v", folder, tally)
-		}
 	}
 }

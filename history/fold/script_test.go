@@ -30,15 +30,7 @@ func TestCorpusScripts(t *testing.T) {
 				continue
 			}
 			for _, raw := range line.Documents(t, "entries") {
-				entry, err := oplog.Decode(raw)
-				if err != nil {
-					t.Fatal(err)
-				}
-				group, ok, err := assembler.Push(&entry)
-				if err == nil && ok {
-					err = state.Apply(group)
-				}
-				if err != nil {
+				if err := foldOne(state, &assembler, raw); err != nil {
 					t.Fatalf("%s: %v\n%v", script, err, raw)
 				}
 			}
