@@ -56,6 +56,44 @@ func TestDocumentsNamePathsThatExist(t *testing.T) {
 	}
 }
 
+// TestArchitectureListsEveryPackage: a package stands in the table of folders, or belongs to one folder that does: the parts
+// of the simulated server, of the examples and of the benchmarks.
+func TestArchitectureListsEveryPackage(t *testing.T) {
+	content, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err = filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() || name == "." {
+			return err
+		}
+		folder := filepath.ToSlash(name)
+		if strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
+			return filepath.SkipDir
+		}
+		sources, err := filepath.Glob(filepath.Join(name, "*.go"))
+		if err != nil || len(sources) == 0 {
+			return err
+		}
+		seen++
+		if !strings.Contains(string(content), "\n| `"+folder+"` |") {
+			t.Errorf("docs/architecture.md does not say what %s is for", folder)
+		}
+		switch folder {
+		case "internal/replsim", "examples/mender", "bench":
+			return filepath.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 10 {
+		t.Fatalf("only %d packages were found", seen)
+	}
+}
+
 func TestFragmentsHaveTheTemplateShape(t *testing.T) {
 	first := regexp.MustCompile(`^(Bugfix|Enhancement|Change|Security): \S.{10,100}\n\n\S`)
 	err := filepath.WalkDir("changelog/unreleased", func(name string, entry fs.DirEntry, err error) error {
