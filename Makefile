@@ -1,6 +1,7 @@
 # The two commands that do all the set-up: `make demo` and `make test`.
 GO      ?= go
 BIN     := bin
+FUZZTIME ?= 10m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help demo test deps lint bench soak build clean
@@ -24,7 +25,8 @@ deps: ## fetch what the heavier tests need (an S3 server, a browser, zstd, pytho
 	./tests/deps.sh
 
 lint: $(BIN)/golangci-lint ## run the linter
-	$(BIN)/golangci-lint run ./...
+	$(BIN)/golangci-lint run --build-tags failpoint ./...
+	cd tests && ../$(BIN)/golangci-lint run ./...
 
 $(BIN)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -32,8 +34,13 @@ $(BIN)/golangci-lint: tools/lint/go.mod
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-soak: ## long runs: random kills, the full damage sweep, fuzzing
-	$(GO) test -tags failpoint,soak -timeout 6h ./...
+soak: ## long runs: the tests that kill the program, then each fuzz target for FUZZTIME
+	$(GO) test -tags failpoint -timeout 6h ./...
+	for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
 
 clean: ## remove what was built
 	rm -rf $(BIN)
