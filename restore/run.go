@@ -130,7 +130,7 @@ func (j *job) partial() error {
 }
 
 func takeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
-	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid()})
+	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid(), Clock: deps.Clock})
 }
 
 func release(ctx context.Context, deps Deps, lease *catalog.Lease) {
