@@ -12,6 +12,7 @@ import (
 
 	"pitr"
 	"pitr/format"
+	"pitr/internal/failpoint"
 	"pitr/storage"
 )
 
@@ -66,8 +67,10 @@ func (r *Repository) Now() time.Time { return r.now() }
 // Put creates an object and confirms by a stat that it lies there whole. An object of this name with the same bytes counts
 // as created by us: our reply was lost. One with other bytes is an error of kind conflict.
 func (r *Repository) Put(ctx context.Context, name format.Name, data []byte) error {
+	failpoint.Hit("put.before." + string(name.Kind()))
 	err := r.store.Create(ctx, name.String(), data)
 	if err == nil {
+		failpoint.Hit("put.after." + string(name.Kind()))
 		return r.confirm(ctx, name, data)
 	}
 	if !errors.Is(err, storage.ErrExists) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pitr"
+	"pitr/internal/failpoint"
 )
 
 // Temporary files have a name that CheckName refuses, so that they never meet an object.
@@ -36,7 +37,9 @@ func (f *Folder) Create(ctx context.Context, name string, data []byte) error {
 		err = Ended(ctx, "create", name)
 	}
 	if err == nil {
+		failpoint.Hit("folder.before-name")
 		err = f.publish(temporary, name)
+		failpoint.Hit("folder.after-name")
 	}
 	if removeErr := f.root.Remove(temporary); err == nil && removeErr != nil {
 		err = removeErr

@@ -5,6 +5,7 @@
 package failpoint
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -19,8 +20,13 @@ const Enabled = true
 var passed atomic.Int64
 
 // Hit marks a place. The process ends there by SIGKILL, as a crash would, when PITR_FAILPOINT is the name, or
-// name*n for the n-th time that the place is passed.
+// name*n for the n-th time that the place is passed. With trace=FILE nobody is killed: the names of the places that are
+// passed go to the file, one a line, so that a test knows where it can kill.
 func Hit(name string) {
+	if file, tracing := strings.CutPrefix(os.Getenv("PITR_FAILPOINT"), "trace="); tracing {
+		trace(file, name)
+		return
+	}
 	wanted, times, counted := strings.Cut(os.Getenv("PITR_FAILPOINT"), "*")
 	if wanted != name {
 		return
@@ -33,6 +39,18 @@ func Hit(name string) {
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // cannot fail for our own process
 	select {}
+}
+
+// trace writes a line in one piece, so that places passed at the same time do not mix.
+func trace(file, name string) {
+	to, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		panic(err) // the test that asked for the trace named a file that cannot be
+	}
+	_, err = to.WriteString(name + "\n")
+	if err = errors.Join(err, to.Close()); err != nil {
+		panic(err)
+	}
 }
 
 // During marks the time until the function that it returns is called: the process ends some milliseconds after it began,
