@@ -105,9 +105,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Sleep    func(context.Context, time.Duration) error
-	// Clock is that of the lease, the machine's when nil.
-	Clock  catalog.Clock
-	Random io.Reader
+	Random   io.Reader
 }
 
 func (d Deps) withDefaults() Deps {

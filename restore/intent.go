@@ -125,12 +125,39 @@ func (p *planner) meetCluster(ctx context.Context) error {
 		return fmt.Errorf("ask about the write block: %w", err)
 	}
 	if block.Standing {
-		p.refuse(Refusal{Reason: "a write block stands that no job of this repository has announced",
-			Hint: "`pitr jobs` shows whether a stopped job left it; otherwise only who set it should lift it"})
+		refusal, err := whoseBlock(ctx, p.deps)
+		if err != nil {
+			return err
+		}
+		p.refuse(refusal)
 	}
 	p.intent.Detail.Plan = planVersion
 	p.intent.Detail.Way, p.intent.Detail.WayReason = guard.ChooseWay(block)
 	return nil
+}
+
+// whoseBlock says who has to do something about a block that stands: whoever goes on with the job that left it, or
+// somebody whom pitr does not know.
+func whoseBlock(ctx context.Context, deps Deps) (Refusal, error) {
+	jobs, err := deps.Repository.Jobs(ctx)
+	if err != nil {
+		return Refusal{}, err
+	}
+	for _, job := range slices.Backward(jobs) {
+		if job.Result != nil {
+			continue
+		}
+		left, err := standsFor(ctx, deps, job)
+		if err != nil && pitr.KindOf(err) != pitr.KindHole { // of an old job the oplog tells nothing any more
+			return Refusal{}, err
+		}
+		if left {
+			return Refusal{Reason: fmt.Sprintf("job %s was stopped and left its write block", job.ID),
+				Hint: fmt.Sprintf("go on with `pitr resume %[1]s`, or lift the block with `pitr unfreeze %[1]s`", job.ID)}, nil
+		}
+	}
+	return Refusal{Reason: "a write block stands that no job of this repository has announced",
+		Hint: "`pitr jobs` shows whether a stopped job left it; otherwise only who set it should lift it"}, nil
 }
 
 // reach brings the archive up to now and looks for the way to T.

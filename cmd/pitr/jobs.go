@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -208,9 +209,14 @@ func listJobs(ctx context.Context, run *session, _ *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"JOB", "KIND", "TO", "STATE", "WRITTEN", "LOST"}}
+	lines := make([]jobLine, 0, len(jobs))
 	for _, each := range jobs {
-		line := newJobLine(each)
+		lines = append(lines, newJobLine(each))
+	}
+	// Ids tell the second only: two jobs of one second stand in any order.
+	slices.SortStableFunc(lines, func(a, b jobLine) int { return a.Created.Compare(b.Created) })
+	rows := [][]string{{"JOB", "KIND", "TO", "STATE", "WRITTEN", "LOST"}}
+	for _, line := range lines {
 		if run.json {
 			if err := run.line(line); err != nil {
 				return err
