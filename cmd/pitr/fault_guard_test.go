@@ -65,7 +65,7 @@ func TestTargetsThatAreNotTheirs(t *testing.T) {
 			}
 		})
 	}
-	s.refuses(t, refusal{args: []string{"archive", "once", "--uri-file", other.reader}, code: exitRefused, says: []string{"replica set"}, next: []string{"right cluster"}})
+	s.refuses(t, refusal{args: []string{"archive", "once", "--uri-file", other.reader}, code: exitRefused, says: []string{"replica set"}, next: []string{"check the address"}})
 	s.refuses(t, refusal{args: []string{"snapshot", "take", "--uri-file", other.reader}, code: exitRefused, says: []string{"replica set"}})
 	s.same(s.bad)
 }
