@@ -189,7 +189,7 @@ func (c *collection) collides(document bson.Raw) error {
 }
 
 func (c *collection) collidesIn(spec, document bson.Raw) error {
-	keys, err := indexKeys(spec, document)
+	keys, err := c.keysOf(spec, document)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (c *collection) collidesIn(spec, document bson.Raw) error {
 		if id == own.Equal() {
 			continue
 		}
-		others, err := indexKeys(spec, other)
+		others, err := c.keysOf(spec, other)
 		if err != nil {
 			return err
 		}
@@ -216,4 +216,25 @@ func (c *collection) collidesIn(spec, document bson.Raw) error {
 		}
 	}
 	return nil
+}
+
+// keysOf remembers what indexKeys gives: a document is compared with every other again and again.
+func (c *collection) keysOf(spec, document bson.Raw) ([]string, error) {
+	known := c.keys[string(spec)]
+	if keys, ok := known[string(document)]; ok {
+		return keys, nil
+	}
+	keys, err := indexKeys(spec, document)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		known = map[string][]string{}
+		if c.keys == nil {
+			c.keys = map[string]map[string][]string{}
+		}
+		c.keys[string(spec)] = known
+	}
+	known[string(document)] = keys
+	return keys, nil
 }

@@ -36,6 +36,8 @@ var errBlocked = errors.New("user writes blocked")
 type collection struct {
 	pitr.Collection
 	documents map[string]bson.Raw
+	// keys are index keys that were computed, by index spec and document.
+	keys map[string]map[string][]string
 }
 
 // New makes an empty cluster whose user may block writes and pass the block.
