@@ -72,21 +72,22 @@ func firstWord(ctx context.Context, p *program, args []string) (string, time.Dur
 	if err := command.Start(); err != nil {
 		return "", 0, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	running := true
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = command.Wait()
+	}()
+	spoke := false
 	select {
 	case <-ear.heard:
-	case err = <-ended:
-		running = false
+		spoke = true
+	case <-ended:
 	}
 	after := time.Since(began)
 	cancel()
-	if running {
-		<-ended
-	}
+	<-ended
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil && !spoke && !errors.As(err, &exit) {
 		return "", 0, err
 	}
 	word, _, _ := strings.Cut(strings.TrimSpace(ear.text()), "\n")

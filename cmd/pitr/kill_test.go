@@ -46,23 +46,23 @@ func TestKilledSnapshots(t *testing.T) {
 		"put.after.manifest", "folder.before-name", "folder.after-name")
 	for _, place := range places {
 		t.Run(place, func(t *testing.T) {
-			s := s.fresh(t)
-			s.ok("init", "--cluster-name", clusterName)
-			if !s.killAt(program, place, take...) {
+			run := s.fresh(t)
+			run.ok("init", "--cluster-name", clusterName)
+			if !run.killAt(program, place, take...) {
 				t.Skip("this time it was not passed so often")
 			}
-			before := s.count("snapshot", "list")
+			before := run.count("snapshot", "list")
 			if before > 1 || (before == 1) != strings.Contains(place, "put.after.manifest") && !strings.HasPrefix(place, "folder.") && !strings.Contains(place, ".lease") {
 				t.Errorf("%d snapshots are listed after a kill", before)
 			}
-			s.whole(t)
-			s.ok(take...)
-			if after := s.count("snapshot", "list"); after != before+1 {
+			run.whole(t)
+			run.ok(take...)
+			if after := run.count("snapshot", "list"); after != before+1 {
 				t.Errorf("%d snapshots are listed after the next run, %d before", after, before)
 			}
-			s.whole(t)
-			line := lastLine(t, s.ok("snapshot", "list", "--json"))
-			s.ok("diff", line["id"].(string), "live", "--exit-code")
+			run.whole(t)
+			line := lastLine(t, run.ok("snapshot", "list", "--json"))
+			run.ok("diff", line["id"].(string), "live", "--exit-code")
 		})
 	}
 }
@@ -121,16 +121,16 @@ func TestKilledInit(t *testing.T) {
 	init := []string{"init", "--cluster-name", clusterName}
 	for _, place := range s.places(program, init...) {
 		t.Run(place, func(t *testing.T) {
-			s := s.fresh(t)
-			if !s.killAt(program, place, init...) {
+			run := s.fresh(t)
+			if !run.killAt(program, place, init...) {
 				t.Skip("this time it was not passed so often")
 			}
-			_, err := os.Stat(filepath.Join(s.folder, "pitr.json"))
-			if got := s.pitr(init...); got.code != exitDone && (err != nil || got.code != exitRefused) {
+			_, err := os.Stat(filepath.Join(run.folder, "pitr.json"))
+			if got := run.pitr(init...); got.code != exitDone && (err != nil || got.code != exitRefused) {
 				t.Errorf("the next init ends with %d:\n%s", got.code, got.err)
 			}
-			s.ok("timeline")
-			s.whole(t)
+			run.ok("timeline")
+			run.whole(t)
 		})
 	}
 }
