@@ -258,3 +258,22 @@ func TestExpiryIsToleratedByName(t *testing.T) {
 		}
 	}
 }
+
+// A server may log a replacement as the difference of both documents: what counts is the document that comes out.
+func TestDifferencesAreJudgedByTheirResult(t *testing.T) {
+	task := rewindTask(t)
+	plan, err := guard.PlanTo(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sku, own := range map[string]bool{"b": true, "z": false} {
+		cluster := shop(t)
+		lookout := watch(cluster, plan)
+		cluster.Append(bson.D{{Key: "op", Value: "u"}, {Key: "ns", Value: items.String()}, {Key: "ui", Value: pitr.UUID{7}.Binary()},
+			{Key: "o", Value: bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "u", Value: bson.D{{Key: "sku", Value: sku}}}}}}},
+			{Key: "o2", Value: bson.D{{Key: "_id", Value: int32(1)}}}})
+		if err := lookout.Check(t.Context()); (err == nil) != own {
+			t.Errorf("a difference to %s: %v", sku, err)
+		}
+	}
+}

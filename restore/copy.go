@@ -21,10 +21,16 @@ type Contents interface {
 	Scan(ctx context.Context, r pitr.Range) iter.Seq2[pitr.Batch, error]
 }
 
+// CopySource is what can be copied: catalog and documents as of a moment. Past is one.
+type CopySource interface {
+	Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error)
+	Documents(ctx context.Context, at pitr.Timestamp, collection pitr.Collection) iter.Seq2[bson.Raw, error]
+}
+
 // CopyDeps are what a copy works with. All but Workers, Operator, Version and Progress are required.
 type CopyDeps struct {
 	Repository *catalog.Repository
-	Past       Past
+	Past       CopySource
 	// Target is the cluster that gets the copy, Contents the same cluster for reading back.
 	Target   guard.StagingTarget
 	Contents Contents

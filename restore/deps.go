@@ -105,7 +105,9 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Sleep    func(context.Context, time.Duration) error
-	Random   io.Reader
+	// Clock is that of the lease, the machine's when nil.
+	Clock  catalog.Clock
+	Random io.Reader
 }
 
 func (d Deps) withDefaults() Deps {

@@ -3,6 +3,7 @@ package restore_test
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -312,6 +313,98 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 	defer cancel()
 	if _, err := restore.Run(ctx, deps, intent, confirmed); pitr.KindOf(err) != pitr.KindLocked {
 		t.Errorf("run: %v", err)
+	}
+	w.untouched(capture(w.cluster))
+}
+
+// A cluster that is not the repository's is refused when the job is planned. // case W01 // case D15
+func TestOtherClustersAreRefusedAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*pitr.Server)
+		kind   pitr.Kind
+	}{
+		"other set":          {func(s *pitr.Server) { s.SetID = "f" }, pitr.KindRefused},
+		"no known host":      {func(s *pitr.Server) { s.Hosts = []string{"x:1"} }, pitr.KindRefused},
+		"no right to see it": {func(s *pitr.Server) { s.SetID = "" }, pitr.KindDenied},
+		"no oplog":           {func(s *pitr.Server) { s.Ability = pitr.AbilityDocuments }, pitr.KindUnsupported},
+	} {
+		w, at := incident(t)
+		deps := w.deps(&life{})
+		deps.Target = elsewhere{deps.Target, test.change}
+		if _, err := restore.Plan(t.Context(), deps, restore.Request{To: at}); pitr.KindOf(err) != test.kind || pitr.HintOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// leap is a clock that can jump, as after the sleep of a machine.
+type leap struct {
+	start  time.Time
+	jumped atomic.Int64
+}
+
+func (l *leap) Wall() time.Time       { return time.Now().Add(time.Duration(l.jumped.Load())) }
+func (l *leap) Steady() time.Duration { return time.Since(l.start) + time.Duration(l.jumped.Load()) }
+func (l *leap) After(d time.Duration) <-chan time.Time {
+	return time.After(d)
+}
+
+// A machine that slept past its lease does not write any more, whoever has the lease by then. // case C11
+func TestSleeperStops(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		w, at := incident(t)
+		damaged := capture(w.cluster)
+		deps := w.deps(&life{})
+		clock := &leap{start: time.Now()}
+		deps.Clock = clock
+		written := 0
+		if before {
+			w.corrupt = func(*pitr.Change) { clock.jumped.Store(int64(2 * time.Minute)) }
+		} else {
+			w.cluster.BeforeWrite = func(string) error {
+				if written++; written == 3 {
+					clock.jumped.Store(int64(2 * time.Minute))
+				}
+				return nil
+			}
+		}
+		intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+		w.must(err)
+		_, id, err := w.confirmed(deps, intent)
+		want := pitr.KindHalfway
+		if before {
+			want = pitr.KindLocked
+		}
+		if pitr.KindOf(err) != want || written > 3 {
+			t.Errorf("before the first write %v: %v after %d writes", before, err, written)
+		}
+		if !w.blocked() { // it belongs to whoever has the job now
+			t.Error("a sleeper lifted the block")
+		}
+		if before {
+			w.must(w.same(damaged))
+		}
+		w.corrupt, w.cluster.BeforeWrite = nil, nil
+		w.bury()
+		_, err = restore.Resume(t.Context(), w.deps(&life{}), id)
+		w.must(err)
+		w.must(w.same(w.moments[at]))
+	}
+}
+
+// A job that had written nothing and left no block is not resumed when its intent is no longer valid.
+func TestOldIntentIsNotResumed(t *testing.T) {
+	w, at := incident(t)
+	first := &life{}
+	first.deadline.Store(2) // behind the intent
+	_, id, err := w.run(first, restore.Request{To: at})
+	if !first.dead.Load() || err == nil {
+		t.Fatalf("run: %v", err)
+	}
+	w.bury()
+	w.clock = w.clock.Add(time.Hour)
+	if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindRefused {
+		t.Errorf("resume: %v", err)
 	}
 	w.untouched(capture(w.cluster))
 }

@@ -40,6 +40,10 @@ type detail struct {
 	Left      []left `bson:"left,omitempty"`
 	// Block is the optime of the entry that set the write block.
 	Block *blockMark `bson:"block,omitempty"`
+	// First and Last are the job's own entries, Written its documents, as they stood when the result was verified.
+	First   *blockMark `bson:"first,omitempty"`
+	Last    *blockMark `bson:"last,omitempty"`
+	Written int64      `bson:"written,omitempty"`
 }
 
 type blockMark struct {
@@ -52,6 +56,14 @@ func markOf(at pitr.OpTime) *blockMark {
 		return nil
 	}
 	return &blockMark{TS: at.TS.BSON(), Term: at.Term}
+}
+
+// opTime gives what markOf was given.
+func (m *blockMark) opTime() pitr.OpTime {
+	if m == nil {
+		return pitr.OpTime{}
+	}
+	return pitr.OpTime{TS: pitr.TimestampOf(m.TS), Term: m.Term}
 }
 
 // journal publishes the step records of one attempt and knows those of earlier ones.

@@ -28,7 +28,50 @@ func Resume(ctx context.Context, deps Deps, id format.ID) (Outcome, error) {
 	if err := j.resumable(ctx); err != nil {
 		return Outcome{}, j.refuseResume(err)
 	}
+	over, err := j.isOver(ctx)
+	if err != nil {
+		return Outcome{}, j.refuseResume(err)
+	}
+	if over {
+		return j.closeRecords(ctx)
+	}
 	return j.perform(ctx)
+}
+
+// isOver reports whether an earlier attempt has verified the result and given the cluster back, so that only the end of
+// the records is missing. What others have written since is none of the job's business.
+func (j *job) isOver(ctx context.Context) (bool, error) {
+	frozen, way, _ := j.journal.last(stepFreeze)
+	verified, _, ok := j.journal.last(stepVerified)
+	if !ok || verified.Attempt < frozen.Attempt {
+		return false, nil
+	}
+	if guard.Way(way.Way) != guard.WayBlock {
+		return true, nil
+	}
+	block, err := j.Target.WriteBlock(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask about the write block: %w", err)
+	}
+	if !block.Standing {
+		return true, nil
+	}
+	_, ours, err := guard.FindBlock(ctx, j.Target, frozen.At)
+	return !ours, err
+}
+
+// closeRecords ends the records of a job that is over.
+func (j *job) closeRecords(ctx context.Context) (Outcome, error) {
+	j.outcome = Outcome{Job: j.intent.ID, Started: j.Now()}
+	j.recallLeft()
+	var err error
+	if j.f, err = j.publishedF(); err != nil {
+		return Outcome{}, j.refuseResume(err)
+	}
+	if err := j.finish(ctx); err != nil {
+		return j.outcome, j.refuseResume(err)
+	}
+	return j.outcome, j.partial()
 }
 
 // load reads a job that has not ended.

@@ -117,15 +117,20 @@ func (j *job) perform(ctx context.Context) (Outcome, error) {
 			return j.outcome, j.stop(ctx, err)
 		}
 	}
-	if len(j.outcome.LeftAlone) > 0 {
-		return j.outcome, pitr.Errorf(pitr.KindPartial, "undo job "+string(j.intent.Job), "look at what was left alone, and decide about it by hand",
-			"%d things have changed since and were left alone", len(j.outcome.LeftAlone))
+	return j.outcome, j.partial()
+}
+
+// partial is the error of an undo that left something alone.
+func (j *job) partial() error {
+	if len(j.outcome.LeftAlone) == 0 {
+		return nil
 	}
-	return j.outcome, nil
+	return pitr.Errorf(pitr.KindPartial, "undo job "+string(j.intent.Job), "look at what was left alone, and decide about it by hand",
+		"%d things have changed since and were left alone", len(j.outcome.LeftAlone))
 }
 
 func takeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
-	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid()})
+	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid(), Clock: deps.Clock})
 }
 
 func release(ctx context.Context, deps Deps, lease *catalog.Lease) {
@@ -224,9 +229,8 @@ func (j *job) adopted() format.ID {
 // finish publishes the result; the job is over.
 func (j *job) finish(ctx context.Context) error {
 	j.outcome.Finished = j.Now()
-	if j.watch != nil {
-		j.outcome.First, j.outcome.Last = j.watch.Own()
-	}
+	_, d, _ := j.journal.last(stepVerified)
+	j.outcome.First, j.outcome.Last, j.outcome.Written = d.First.opTime(), d.Last.opTime(), d.Written
 	j.outcome.F = j.f
 	result := format.Result{Job: j.intent.ID, Attempt: j.journal.attempt, Started: j.outcome.Started.UTC(), Finished: j.outcome.Finished.UTC(),
 		Outcome: outcomeDone, Verified: true, First: j.outcome.First, Last: j.outcome.Last, Written: j.outcome.Written,

@@ -128,7 +128,21 @@ func (j *job) verify(ctx context.Context) error {
 	if err := v.compareCounts(ctx); err != nil {
 		return err
 	}
-	return j.journal.record(ctx, stepVerified, j.f, detail{})
+	return j.recordVerified(ctx)
+}
+
+// recordVerified looks for strays once more, and publishes that the result is right, with all that the end of the job has
+// to tell: it can end without looking at a cluster that is back in service.
+func (j *job) recordVerified(ctx context.Context) error {
+	d := detail{Written: j.outcome.Written}
+	if j.watch != nil {
+		if err := j.lookout().Check(ctx); err != nil {
+			return err
+		}
+		first, last := j.watch.Own()
+		d.First, d.Last = markOf(first), markOf(last)
+	}
+	return j.journal.record(ctx, stepVerified, j.f, d)
 }
 
 func mismatch(message string, args ...any) error {

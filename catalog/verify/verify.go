@@ -93,7 +93,7 @@ type Options struct {
 	// Only are the snapshots to look at, with the archive that belongs to them; empty is the whole repository.
 	Only []format.ID
 	// Sample is the share of data objects (chunks, key partitions, segments, change parts) that levels 1 and 2 read, chosen
-	// by Random; zero is all of them. What needs all of them, such as the sum of a collection, is then not checked.
+	// by Random (any seed when nil); zero is all of them. What needs all of them, such as the sum of a collection, is then not checked.
 	Sample float64
 	Random *rand.Rand
 	// Memory bounds what the search for documents that stand twice may hold; 64 MiB when zero.
@@ -120,6 +120,9 @@ func Run(ctx context.Context, repository *catalog.Repository, o Options) iter.Se
 		}
 		if o.Memory <= 0 {
 			o.Memory = defaultMemory
+		}
+		if o.Random == nil {
+			o.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // chance, not secrecy
 		}
 		if o.Progress == nil {
 			o.Progress = pitr.Silent

@@ -205,6 +205,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("lease", "lease", "list")
 	do("error", "lease", "break", "write", "--owner", "nobody")
 	do("setting", "config", "show")
+	do("copy", "restore", "--to", snapshot, "--only", "deviceauth", "--rename", "deviceauth=copied", "--confirm-target", s.sim.Host())
 	// A hole, damage, and a lease that is left.
 	at := s.write("before the hole")
 	s.ok("archive", "once")

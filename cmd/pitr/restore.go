@@ -20,8 +20,9 @@ func restoreCommand(s streams) *cli.Command {
 		Description: "Shows what will be done, has the cluster's name typed, exports the present state, blocks writes, publishes\n" +
 			"the list of changes, writes only documents that are byte for byte what the list says, verifies, and lifts\n" +
 			"the block.\n\n" +
-			"Example:\n   pitr restore --to \"before 1761120000:7\" --dry-run\n   pitr restore --to \"before 1761120000:7\"",
-		Flags: append(scopeFlags(),
+			"Example:\n   pitr restore --to \"before 1761120000:7\" --dry-run\n   pitr restore --to \"before 1761120000:7\"\n" +
+			"   pitr restore --to \"before 1761120000:7\" --rename shop=shop_before --only shop",
+		Flags: append(append(scopeFlags(), copyFlags()...),
 			&cli.StringFlag{Name: "to", Usage: "the `MOMENT` to go back to; see docs/cli.md for its forms", Required: true},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done; writes nothing to cluster or repository"},
 			&cli.StringFlag{Name: "confirm-target", Usage: "the `NAME` of the cluster, where nobody can type it"},
@@ -31,6 +32,9 @@ func restoreCommand(s streams) *cli.Command {
 }
 
 func runRestore(ctx context.Context, run *session, c *cli.Context) error {
+	if isCopy(c) {
+		return runCopy(ctx, run, c)
+	}
 	scope, err := scopeOf(c)
 	if err != nil {
 		return err
