@@ -131,6 +131,9 @@ func flagNames(c *cli.Context) []string {
 }
 
 func unknownCommand(list []*cli.Command, word string) error {
+	if err := notBuilt(word); err != nil {
+		return err
+	}
 	var names []string
 	for _, command := range list {
 		names = append(names, command.Name)
