@@ -92,9 +92,9 @@ func (s *Story) identities() map[string]bool {
 }
 
 // PutBack records what the data team's decisions must have brought about: of what the gap made, everything that a person
-// wants and that collides with nothing that is live. It gives how many documents that are by collection.
-func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool) map[string]int {
-	back := map[string]int{}
+// wants and that collides with nothing that is live. It gives those documents by collection.
+func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool) map[string][]bson.Raw {
+	back := map[string][]bson.Raw{}
 	devices := s.identities()
 	sets := map[string]bool{}
 	for _, set := range s.model.At(AuthSets, s.model.Now()) {
@@ -108,10 +108,19 @@ func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool)
 				continue
 			}
 			s.model.Put(ns, document)
-			back[ns]++
+			back[ns] = append(back[ns], document)
 		}
 	}
 	return back
+}
+
+// TakeBack records that what was put back is gone again.
+func (s *Story) TakeBack(back map[string][]bson.Raw) {
+	for ns, documents := range back {
+		for _, document := range documents {
+			s.model.Remove(ns, document)
+		}
+	}
 }
 
 // setOf is what the unique index of auth sets forbids to share.
