@@ -19,7 +19,7 @@ import (
 // run is the whole program: arguments in, exit code out.
 func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
-	s.out = out
+	s.out, s.err = out, &shared{to: s.err}
 	app := newApp(s)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
@@ -213,6 +213,9 @@ func flagsFirst(app *cli.App, args []string) []string {
 	at := 1
 	for at < len(args) {
 		command := find(list, args[at])
+		if command == nil && len(list) > 0 && !strings.HasPrefix(args[at], "-") {
+			return args // no command of ours: its flags are not the point
+		}
 		if command == nil {
 			break
 		}

@@ -125,6 +125,9 @@ func TestUsageErrorsSuggestTheNextCommand(t *testing.T) {
 		{[]string{"config", "shwo"}, "show"},
 		{[]string{"config", "show", "--repp", "x"}, "--repo"},
 		{[]string{"config", "show", "stray"}, "--help"},
+		{[]string{"restor", "--to", "now"}, "`restore`"},
+		{[]string{"snapshot", "tak", "--note", "x"}, "`take`"},
+		{[]string{"config", "show", "-x"}, "--help"},
 		{[]string{"config", "show", "--uri", "mongodb://u:p@h/"}, "PITR_URI"}, // case X01
 		{[]string{"config", "show", "--log-level", "loud"}, "debug"},
 	} {
