@@ -137,6 +137,18 @@ func TestGapClasses(t *testing.T) {
 	}
 }
 
+// An insert inside an applyOps that somebody sent by hand can meet a document that is there: what it replaced comes back.
+func TestInsertByHandOverADocument(t *testing.T) {
+	byHand := func(ops ...string) string {
+		return `"op":"c","ns":"admin.$cmd","o":{"applyOps":[{` + strings.Join(ops, "},{") + `}]}`
+	}
+	h := tell(t, history.Options{}, []string{`{"_id":1,"a":1}`},
+		byHand(insert(firstID, "shop.orders", `{"_id":1,"a":2}`), insert(firstID, "shop.orders", `{"_id":2}`)))
+	expectLines(t, "the gap", changes(t, h, pitr.Window{After: at(0), Through: at(1)}),
+		`shop.orders changed: {1,"a":1} -> {1,"a":2}, 1-1 x1`,
+		`shop.orders created: {- -> {2}, 1-1 x1`)
+}
+
 func TestGapOfCollections(t *testing.T) {
 	with := func(uuid pitr.UUID) string { return `{"$uuid":"` + uuid.String() + `"}` }
 	base := []string{`{"_id":1}`, `{"_id":2}`}

@@ -16,7 +16,8 @@ type touched struct {
 	key         pitr.Key
 	first, last pitr.OpTime
 	ops         int
-	// born says that its first entry is an insert: it was absent before. gone says that its last one is a delete.
+	// born says that its first entry is an insert of the server's own making: it was absent before. gone says that its last
+	// one is a delete.
 	born, gone bool
 	bursts     []int32
 	t, e       bson.Raw
@@ -168,7 +169,7 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	c.see(o.UUID, o.NS)
 	each := documents[key.Equal()]
 	if each == nil {
-		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert}
+		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
 		documents[key.Equal()] = each
 		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
 		if c.bytes > c.limit {
