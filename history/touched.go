@@ -151,8 +151,13 @@ func (c *collector) unknown(e *oplog.Entry, err error) error {
 	return nil
 }
 
-// touch notes one operation on a document.
+// touch notes one operation on a document. Without the identity of its collection, as in what a user of old applied by hand,
+// it belongs to no document of the gap: it stands in the way, and is not passed over.
 func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
+	if o.UUID.IsZero() {
+		c.obstacles = append(c.obstacles, Obstacle{NS: o.NS, At: group.OpTime, What: "an operation that does not say which collection it means"})
+		return nil
+	}
 	key, err := o.Key()
 	if err != nil {
 		return err
