@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -448,4 +449,24 @@ func TestOldIntentIsNotResumed(t *testing.T) {
 		t.Errorf("resume: %v", err)
 	}
 	w.untouched(capture(w.cluster))
+}
+
+// A job is resumed only by a version that orders writes as the one that began it. // case C12
+func TestResumeByAnotherPlanIsRefused(t *testing.T) {
+	w, at := incident(t)
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	intent.Detail.Plan++
+	intent.Pitr = "v9.9.9"
+	intent.Intent.Detail, err = bson.Marshal(intent.Detail)
+	w.must(err)
+	_, err = w.repository.PutObject(t.Context(), &intent.Intent)
+	w.must(err)
+	damaged := capture(w.cluster)
+	_, err = restore.Resume(t.Context(), deps, intent.ID)
+	if pitr.KindOf(err) != pitr.KindRefused || !strings.Contains(pitr.HintOf(err), "v9.9.9") {
+		t.Errorf("resume: %v (%s)", err, pitr.HintOf(err))
+	}
+	w.untouched(damaged)
 }
