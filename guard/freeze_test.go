@@ -277,3 +277,39 @@ func TestDifferencesAreJudgedByTheirResult(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that was open at the freeze and counts after it is a stray, although its operations were logged before F: no
+// state at F has them. One that is given up is none.
+func TestTransactionOpenAtTheFreezeIsAStray(t *testing.T) {
+	task := rewindTask(t)
+	plan, err := guard.PlanTo(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert := bson.D{{Key: "op", Value: "i"}, {Key: "ns", Value: items.String()}, {Key: "ui", Value: pitr.UUID{7}.Binary()}, {Key: "o", Value: item(t, 9, "x")}}
+	part := func(o bson.D, previous pitr.OpTime) bson.D {
+		return bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "admin.$cmd"}, {Key: "o", Value: o},
+			{Key: "lsid", Value: bson.D{{Key: "id", Value: 1}}}, {Key: "txnNumber", Value: int64(1)},
+			{Key: "prevOpTime", Value: bson.D{{Key: "ts", Value: previous.TS.BSON()}, {Key: "t", Value: previous.Term}}}}
+	}
+	for name, end := range map[string]bson.D{
+		"committed": {{Key: "applyOps", Value: bson.A{}}, {Key: "count", Value: int64(1)}},
+		"given up":  {{Key: "abortTransaction", Value: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, c := shop(t), &clock{}
+			cluster.Append(part(bson.D{{Key: "applyOps", Value: bson.A{insert}}, {Key: "partialTxn", Value: true}}, pitr.OpTime{Term: -1}))
+			head := pitr.OpTime{TS: cluster.Now(), Term: 1}
+			f, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options(cluster))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster.Append(part(end, head))
+			var seen *guard.Stray
+			err = guard.NewWatch(cluster, plan.Ledger(), guard.WatchOptions{From: f, Blocked: f}).Check(t.Context())
+			if stray := errors.As(err, &seen); stray != (name == "committed") || !stray && err != nil {
+				t.Errorf("the watch says %v", err)
+			}
+		})
+	}
+}

@@ -3,6 +3,8 @@ package restore_test
 import (
 	"context"
 	"iter"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -150,6 +152,46 @@ func TestMismatchWithTheArchiveIsCorrupt(t *testing.T) {
 	}
 	if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindRefused {
 		t.Errorf("resume of a job that has ended: %v", err)
+	}
+}
+
+// misfolded is an archive that folds another catalog at F than the live one.
+type misfolded struct {
+	*world
+	wrong func([]pitr.Collection)
+}
+
+func (m misfolded) Gap(ctx context.Context, gap pitr.Window, scope pitr.Scope) (restore.Gap, error) {
+	folded, err := m.world.Gap(ctx, gap, scope)
+	folded.E = slices.Clone(folded.E)
+	m.wrong(folded.E)
+	folded.Steps = guard.Steps(folded.E, folded.T)
+	return folded, err
+}
+
+// So does a live catalog that is not what the archive says: an index or an identity that no entry tells of.
+func TestCatalogThatIsNotTheArchivesIsCorrupt(t *testing.T) {
+	for name, wrong := range map[string]func(*pitr.Collection){
+		"an index":    func(c *pitr.Collection) { c.Indexes = c.Indexes[:1] },
+		"options":     func(c *pitr.Collection) { c.Options = document(t, "validationLevel", "off") },
+		"an identity": func(c *pitr.Collection) { c.UUID = pitr.UUID{99} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, at := incident(t)
+			w.t = t
+			damaged := capture(w.cluster)
+			deps := w.deps(&life{})
+			deps.Past = misfolded{world: w, wrong: func(e []pitr.Collection) {
+				wrong(&e[slices.IndexFunc(e, func(c pitr.Collection) bool { return c.NS == devices })])
+			}}
+			intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+			w.must(err)
+			_, _, err = w.confirmed(deps, intent)
+			if pitr.KindOf(err) != pitr.KindCorrupt {
+				t.Errorf("run: %v", err)
+			}
+			w.untouched(damaged)
+		})
 	}
 }
 
@@ -407,4 +449,24 @@ func TestOldIntentIsNotResumed(t *testing.T) {
 		t.Errorf("resume: %v", err)
 	}
 	w.untouched(capture(w.cluster))
+}
+
+// A job is resumed only by a version that orders writes as the one that began it. // case C12
+func TestResumeByAnotherPlanIsRefused(t *testing.T) {
+	w, at := incident(t)
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	intent.Detail.Plan++
+	intent.Pitr = "v9.9.9"
+	intent.Intent.Detail, err = bson.Marshal(intent.Detail)
+	w.must(err)
+	_, err = w.repository.PutObject(t.Context(), &intent.Intent)
+	w.must(err)
+	damaged := capture(w.cluster)
+	_, err = restore.Resume(t.Context(), deps, intent.ID)
+	if pitr.KindOf(err) != pitr.KindRefused || !strings.Contains(pitr.HintOf(err), "v9.9.9") {
+		t.Errorf("resume: %v (%s)", err, pitr.HintOf(err))
+	}
+	w.untouched(damaged)
 }

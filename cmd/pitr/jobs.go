@@ -92,6 +92,9 @@ func undoJob(ctx context.Context, run *session, c *cli.Context) error {
 		job.showIntent(intent)
 	}
 	if c.Bool("dry-run") {
+		if !run.json {
+			run.next("pitr undo "+string(id), "(this was a dry run: nothing was written)")
+		}
 		return nil
 	}
 	confirmed, err := job.confirm(intent, c.String("confirm-target"))

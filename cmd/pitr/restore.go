@@ -155,8 +155,12 @@ func (j *job) end(ctx context.Context, outcome restore.Outcome, err error) error
 		}
 		return err
 	}
-	fmt.Fprintf(j.run.out, "job %s is done and checked\n%s records written, %s of the gap listed as lost or changed, frozen for %.1f s\n",
-		outcome.Job, grouped(line.Restored), grouped(line.Lost), line.SecondsFrozen)
+	lost := grouped(line.Lost) + " of the gap listed as lost or changed"
+	if line.Kind == format.JobUndo {
+		lost = grouped(int64(len(outcome.LeftAlone))) + " things left alone"
+	}
+	fmt.Fprintf(j.run.out, "job %s is done and checked\n%s records written, %s, frozen for %.1f s\n",
+		outcome.Job, grouped(line.Restored), lost, line.SecondsFrozen)
 	j.run.next("pitr report "+string(outcome.Job)+" --html lost.html", "(and pitr undo "+string(outcome.Job)+" takes it all back)")
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // run is the whole program: arguments in, exit code out.
 func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
-	s.out = out
+	s.out, s.err = out, &shared{to: s.err}
 	app := newApp(s)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
@@ -101,7 +101,23 @@ func prepare(list []*cli.Command) {
 			}
 			continue
 		}
+		for _, flag := range command.Flags {
+			if text, ok := flag.(*cli.StringFlag); ok && text.Required {
+				text.Required = false
+				command.Action = needing(text.Name, command.Action)
+			}
+		}
 		command.Flags = append(command.Flags, settingFlags()...)
+	}
+}
+
+// needing refuses a command without a flag that it cannot do without; the library would print its help as a result.
+func needing(flag string, do cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if strings.TrimSpace(c.String(flag)) == "" {
+			return pitr.Errorf(pitr.KindInvalid, "read the command line", "give --"+flag+"; "+helpHint(c), "--%s is missing", flag)
+		}
+		return do(c)
 	}
 }
 
@@ -190,6 +206,8 @@ func checkArguments(c *cli.Context, names []string) error {
 	switch {
 	case c.NArg() < least:
 		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%s is missing", names[c.NArg()])
+	case slices.ContainsFunc(c.Args().Slice(), func(word string) bool { return strings.TrimSpace(word) == "" }):
+		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "an argument is empty")
 	case c.NArg() > most:
 		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%q is one argument too many", c.Args().Get(most))
 	}
@@ -216,6 +234,9 @@ func flagsFirst(app *cli.App, args []string) []string {
 	at := 1
 	for at < len(args) {
 		command := find(list, args[at])
+		if command == nil && len(list) > 0 && !strings.HasPrefix(args[at], "-") {
+			return args // no command of ours: its flags are not the point
+		}
 		if command == nil {
 			break
 		}

@@ -125,12 +125,21 @@ func TestUsageErrorsSuggestTheNextCommand(t *testing.T) {
 		{[]string{"config", "shwo"}, "show"},
 		{[]string{"config", "show", "--repp", "x"}, "--repo"},
 		{[]string{"config", "show", "stray"}, "--help"},
+		{[]string{"restor", "--to", "now"}, "`restore`"},
+		{[]string{"snapshot", "tak", "--note", "x"}, "`take`"},
+		{[]string{"config", "show", "-x"}, "--help"},
+		{[]string{"restore"}, "give --to"},
+		{[]string{"init", "--cluster-name", " "}, "give --cluster-name"},
+		{[]string{"mark", ""}, "--help"},
 		{[]string{"config", "show", "--uri", "mongodb://u:p@h/"}, "PITR_URI"}, // case X01
 		{[]string{"config", "show", "--log-level", "loud"}, "debug"},
 	} {
 		got := runWith(t, c.args...)
 		if got.code != exitUsage || !strings.Contains(got.err, "next:") || !strings.Contains(got.err, c.want) {
 			t.Errorf("%v: exit %d, %s", c.args, got.code, got.err)
+		}
+		if got.out != "" {
+			t.Errorf("%v: a result beside the error: %s", c.args, got.out)
 		}
 	}
 }

@@ -224,7 +224,7 @@ func suggestSetting(name string) string {
 
 // nearest gives the candidate within two edits, or nothing.
 func nearest(word string, candidates []string) string {
-	best, distance := "", 3
+	best, distance := "", min(3, len(word)) // another word altogether is no suggestion
 	for _, candidate := range candidates {
 		if d := editDistance(word, candidate); d < distance {
 			best, distance = candidate, d
