@@ -102,7 +102,7 @@ func compareSides(ctx context.Context, e, t side, what comparison) (diff.Summary
 			return summary, err
 		}
 	}
-	for change, err := range diff.Compare(ctx, e, t, options) {
+	for change, err := range diff.Compare(ctx, e.Side, t.Side, options) {
 		if err != nil {
 			return summary, err
 		}
