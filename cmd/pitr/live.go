@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -46,6 +47,9 @@ func (l *liveSide) rangeOf(c pitr.Collection) pitr.Range {
 // documents may come twice.
 func (l *liveSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
+		if l.at == 0 {
+			l.lose(c)
+		}
 		scan := liveScan{live: l, collection: c}
 		for more := true; more && ctx.Err() == nil; {
 			more = scan.run(ctx, yield)
@@ -138,14 +142,7 @@ func (l *liveSide) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Ke
 	}
 }
 
-// movedOn lists the collections for which the moment was lost, in the order of their names.
-func (l *liveSide) movedOn(scope []pitr.Collection) []pitr.Namespace {
-	var list []pitr.Namespace
-	for _, c := range scope {
-		if l.Moved(c) && (c.Type == pitr.TypeCollection || c.Type == "") {
-			list = append(list, c.NS)
-		}
-	}
-	slices.SortFunc(list, pitr.Namespace.Compare)
-	return list
+// movedOn lists the collections that were read and for which there was no one moment, in the order of their names.
+func (l *liveSide) movedOn() []pitr.Namespace {
+	return slices.SortedFunc(maps.Keys(l.moved), pitr.Namespace.Compare)
 }

@@ -25,9 +25,18 @@ type side struct {
 	live *liveSide
 	// foreign says that the side has no identities that the other one could know.
 	foreign bool
-	// cluster is what is known of the cluster.
+	// cluster is what is known of the cluster, branch the history that the side belongs to, empty for live.
 	cluster format.Cluster
+	branch  format.ID
 	close   func()
+}
+
+// moved lists the collections for which the side has lost its one moment.
+func (s side) moved() []pitr.Namespace {
+	if s.live == nil {
+		return nil
+	}
+	return s.live.movedOn()
 }
 
 // snapshotSide is a snapshot as it was stored.
@@ -83,6 +92,9 @@ func (v viewSide) Collections(context.Context) ([]pitr.Collection, error) {
 	return v.View.Collections(), nil
 }
 
+// viewBytes bounds the memory of one view, of which a comparison may hold two.
+const viewBytes = history.DefaultMaxBytes / 2
+
 // openSide opens what a word names: live, a snapshot's id, or a moment.
 func (run *session) openSide(ctx context.Context, repository *catalog.Repository, text string, scope pitr.Scope) (side, error) {
 	if text == "live" {
@@ -96,28 +108,36 @@ func (run *session) openSide(ctx context.Context, repository *catalog.Repository
 		manifest := reader.Manifest()
 		if manifest.Exact != format.ExactOneTime && manifest.At != 0 {
 			// What lies there is of several moments: only its view at E is a state that the cluster had.
-			return run.openView(ctx, repository, manifest.At, scope)
+			view, err := run.openView(ctx, repository, history.Start{Branch: manifest.Branch, At: manifest.At, Scope: scope})
+			view.name = "snapshot " + text
+			return view, err
 		}
-		return side{Side: snapshotSide{reader}, name: "snapshot " + text, at: manifest.At, cluster: manifest.Cluster, close: func() {}}, nil
+		return side{Side: snapshotSide{reader}, name: "snapshot " + text, at: manifest.At, cluster: manifest.Cluster,
+			branch: manifest.Branch, close: func() {}}, nil
 	}
 	at, err := run.resolve(ctx, surroundings{repository: repository, scope: scope}, text)
 	if err != nil {
 		return side{}, err
 	}
-	return run.openView(ctx, repository, at, scope)
-}
-
-func (run *session) openView(ctx context.Context, repository *catalog.Repository, at pitr.Timestamp, scope pitr.Scope) (side, error) {
-	past, err := history.Open(ctx, repository, history.Start{At: at, Scope: scope}, history.Options{})
+	timeline, err := repository.Timeline(ctx)
 	if err != nil {
 		return side{}, err
 	}
-	view, err := past.View(ctx, at, scope)
+	return run.openView(ctx, repository, history.Start{Branch: timeline.Tip(), At: at, Scope: scope})
+}
+
+func (run *session) openView(ctx context.Context, repository *catalog.Repository, start history.Start) (side, error) {
+	past, err := history.Open(ctx, repository, start, history.Options{MaxBytes: viewBytes})
+	if err != nil {
+		return side{}, err
+	}
+	view, err := past.View(ctx, start.At, start.Scope)
 	if err != nil {
 		return side{}, err
 	}
 	reader := past.Snapshot()
-	return side{Side: viewSide{view, reader}, name: clockText(at), at: at, cluster: reader.Manifest().Cluster, close: func() {}}, nil
+	return side{Side: viewSide{view, reader}, name: clockText(start.At), at: start.At, cluster: reader.Manifest().Cluster,
+		branch: start.Branch, close: func() {}}, nil
 }
 
 func (run *session) openLive(ctx context.Context, repository *catalog.Repository, scope pitr.Scope) (side, error) {
