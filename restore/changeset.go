@@ -258,15 +258,13 @@ func lookUp(ctx context.Context, target guard.Target, ns pitr.Namespace, changes
 
 // publish stores the change set, catalog steps first, and reads it back; the list of its parts comes last.
 func (j *job) publish(ctx context.Context, steps []pitr.CatalogStep) error {
-	set := format.Changes{Job: j.intent.ID, Created: j.Now().UTC(), Gap: pitr.Window{After: j.intent.To, Through: j.f.TS},
-		Scope: j.intent.Scope, Steps: len(steps), Documents: j.changes.classes}
-	writer, err := format.NewWriter(format.WriterOptions{})
+	writer, err := j.Repository.NewChangeWriter(format.Changes{Job: j.intent.ID, Created: j.Now().UTC(),
+		Gap: pitr.Window{After: j.intent.To, Through: j.f.TS}, Scope: j.intent.Scope})
 	if err != nil {
 		return err
 	}
-	p := publisher{job: j, writer: writer, set: &set}
 	for _, step := range steps {
-		if err := p.append(ctx, format.EncodeCatalogStep(step)); err != nil {
+		if err := writer.Step(ctx, step); err != nil {
 			return err
 		}
 	}
@@ -276,52 +274,16 @@ func (j *job) publish(ctx context.Context, steps []pitr.CatalogStep) error {
 			return err
 		}
 		change.N = int64(len(steps) + i + 1)
-		if err := p.append(ctx, format.EncodeChange(change)); err != nil {
+		if err := writer.Change(ctx, change); err != nil {
 			return err
 		}
 	}
-	if err := p.seal(ctx); err != nil {
-		return err
-	}
-	if _, err := j.Repository.PutObject(ctx, &set); err != nil {
+	set, err := writer.Publish(ctx)
+	if err != nil {
 		return err
 	}
 	j.published = &set
 	return nil
-}
-
-// publisher cuts a change set into parts.
-type publisher struct {
-	job    *job
-	writer *format.Writer
-	set    *format.Changes
-}
-
-func (p *publisher) append(ctx context.Context, document bson.Raw) error {
-	if p.writer.Full() {
-		if err := p.seal(ctx); err != nil {
-			return err
-		}
-	}
-	_, err := p.writer.Append(0, document)
-	return err
-}
-
-// seal stores a part and reads it back. An empty set has no parts.
-func (p *publisher) seal(ctx context.Context) error {
-	if p.writer.Documents() == 0 {
-		return nil
-	}
-	name, err := format.ChangePartName(p.set.Job, len(p.set.Parts))
-	if err != nil {
-		return err
-	}
-	sealed, err := p.writer.Finish(name, nil)
-	if err != nil {
-		return err
-	}
-	p.set.Parts = append(p.set.Parts, format.PartOf(sealed))
-	return p.job.Repository.PutAndRead(ctx, name, sealed.Data)
 }
 
 // loadChanges takes the published change set.

@@ -26,7 +26,6 @@ type spool struct {
 	uuids      []pitr.UUID
 	numbers    map[pitr.Namespace]int
 	identities map[pitr.UUID]int
-	classes    map[pitr.Class]int64
 	// ends are the ends of the records within their blocks.
 	ends   []uint32
 	blocks []spoolBlock
@@ -65,7 +64,7 @@ func newSpool(folder string) (*spool, error) {
 	}
 	// Where the system allows it, the file has no name from here on and goes with the process.
 	_ = os.Remove(file.Name())
-	return &spool{file: file, numbers: map[pitr.Namespace]int{}, identities: map[pitr.UUID]int{}, classes: map[pitr.Class]int64{}}, nil
+	return &spool{file: file, numbers: map[pitr.Namespace]int{}, identities: map[pitr.UUID]int{}}, nil
 }
 
 // Append adds a change; its bytes are copied.
@@ -79,7 +78,6 @@ func (s *spool) Append(change pitr.Change) error {
 	if class < 0 {
 		return pitr.Errorf(pitr.KindUnexpected, "write the work file", "report this defect", "a change of class %q", change.Class)
 	}
-	s.classes[change.Class]++
 	b := s.open
 	b = binary.AppendUvarint(b, uint64(number(s.numbers, &s.namespaces, change.NS))) //nolint:gosec // an index
 	b = binary.AppendUvarint(b, uint64(number(s.identities, &s.uuids, change.UUID))) //nolint:gosec // an index

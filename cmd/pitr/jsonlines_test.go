@@ -149,7 +149,7 @@ func (c *checker) check(got outcome, args ...string) []string {
 
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
-	"version session"}
+	"version session", "summary moved", "summary again"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -186,6 +186,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("candidate", "find", "--since", "mark:before v4.1.0")
 	do("summary", "diff", snapshot, "live")
 	do("summary", "diff", "mark:before v4.1.0", "now", "--only", "deviceauth")
+	do("job", "diff", snapshot, "live", "--as-lost-set")
 	do("intent", "restore", "--to", s.toGood(), "--dry-run")
 	do("error", "restore", "--to", s.toGood(), "--confirm-target", "nobody")
 	job := jobPattern.FindString(do("job", "restore", "--to", s.toGood(), "--confirm-target", clusterName).out)

@@ -89,6 +89,10 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 // covers is said, not guessed: the records are in the change set all the same.
 func (r *jobReport) lookBack(ctx context.Context) error {
 	changes := r.job.Changes
+	if isCompare(r.job) && changes.Gap.IsEmpty() {
+		fmt.Fprintln(r.run.err, "no archive lies between the two states: events and duplicates are left out")
+		return nil
+	}
 	past, err := history.Open(ctx, r.repository, history.Start{At: changes.Gap.After, Scope: changes.Scope}, history.Options{})
 	if pitr.KindOf(err) == pitr.KindHole {
 		fmt.Fprintln(r.run.err, "the archive no longer covers the gap: events and duplicates are left out")
@@ -183,7 +187,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	line := newJobLine(r.job)
 	if !r.run.json {
-		fmt.Fprintf(r.run.out, "job %s (%s) to %s: %s\n", line.Job, line.Kind, clockText(line.To), line.State)
+		fmt.Fprintf(r.run.out, "job %s (%s) %s: %s\n", line.Job, line.Kind, aboutJob(r.job), line.State)
 	}
 	for change, err := range r.records(ctx, printer.Step) {
 		if err != nil {
@@ -261,6 +265,9 @@ func writeWhole(name string, content []byte) error {
 
 func (r *jobReport) page() report.Page {
 	line := newJobLine(r.job)
+	if isCompare(r.job) {
+		return r.comparePage(line)
+	}
 	changes := r.job.Changes
 	cluster := ""
 	if r.job.Intent != nil {

@@ -28,12 +28,18 @@ func run(ctx context.Context, args []string, s streams) int {
 	code := exitCode(ctx, err)
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE): // case C10: the next program in the pipe has seen enough
-	case slices.Contains(args, "--json"):
+	case wantsJSON(args):
 		printErrorLine(s, problem{err: err, code: code})
 	default:
 		printError(s, problem{err: err, code: code})
 	}
 	return code
+}
+
+// wantsJSON looks for --json, and for --format json where a command has that.
+func wantsJSON(args []string) bool {
+	at := slices.Index(args, "--format")
+	return slices.Contains(args, "--json") || slices.Contains(args, "--format=json") || at >= 0 && at+1 < len(args) && args[at+1] == "json"
 }
 
 // resultWriter remembers the first failure, so that a result which did not reach its reader is never a success although
