@@ -101,7 +101,7 @@ func prepare(list []*cli.Command) {
 			}
 			continue
 		}
-		command.Flags = append(command.Flags, settingFlags()...)
+		command.Flags = append(command.Flags, settingFlags(command.Name)...)
 	}
 }
 
