@@ -171,7 +171,7 @@ func (p *planner) archive() []Item {
 			}
 			verdicts[i] = item
 		}
-		p.bridge(line, goes)
+		settle(line, goes)
 		for i, segment := range line.Segments {
 			name, err := segment.Name(line.Branch)
 			if err != nil {
@@ -204,40 +204,6 @@ func left(line catalog.Line, goes map[int]bool) []catalog.Segment {
 		}
 	}
 	return kept
-}
-
-// bridge takes out of goes what joins two neighbours that do not join each other: a place without a join cannot be noted.
-func (p *planner) bridge(line catalog.Line, goes map[int]bool) {
-	before := seams(line, line.Segments)
-	for range line.Segments {
-		changed := false
-		for bound := range seams(line, left(line, goes)) {
-			if before[bound] {
-				continue
-			}
-			for i, segment := range line.Segments {
-				if goes[i] && segment.After < bound && bound < segment.Through {
-					delete(goes, i)
-					changed = true
-				}
-			}
-		}
-		if !changed {
-			return
-		}
-	}
-}
-
-// seams are the bounds at which segments meet and do not join.
-func seams(line catalog.Line, segments []catalog.Segment) map[pitr.Timestamp]bool {
-	alone := catalog.Timeline{Lines: []catalog.Line{{Branch: line.Branch, Segments: segments}}}
-	bounds := map[pitr.Timestamp]bool{}
-	for _, hole := range alone.Holes(line.Branch) {
-		if hole.IsEmpty() {
-			bounds[hole.After] = true
-		}
-	}
-	return bounds
 }
 
 // notes judges the notes of a line: one that lies before everything else says nothing any more.

@@ -137,7 +137,7 @@ func (r *runner) removeArchive(ctx context.Context) error {
 				goes[i] = true
 			}
 		}
-		(&planner{}).bridge(line, goes) // of what goes, some may have to wait
+		settle(line, goes) // of what goes, some may have to wait
 		if err := r.note(ctx, line, goes); err != nil {
 			return err
 		}
