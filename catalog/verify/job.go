@@ -28,7 +28,8 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 		case format.KindIntent:
 			g.take(name)
 			err = readSingle(ctx, v, name, func(i format.Intent) {
-				if i.Base != "" {
+				// A job that has ended needs its base no more; prune may have removed it.
+				if result, err := format.ResultName(g.id); i.Base != "" && err == nil && !g.has(result) {
 					v.wanted = append(v.wanted, reference{object: name.String(), snapshot: i.Base})
 				}
 			})

@@ -15,8 +15,8 @@ import (
 	"pitr/internal/replsim"
 )
 
-// contents reads a collection by the text of _id.
-func contents(t *testing.T, client *mongo.Client, db, name string) map[string]bson.Raw {
+// stored reads a collection by the text of _id.
+func stored(t *testing.T, client *mongo.Client, db, name string) map[string]bson.Raw {
 	t.Helper()
 	cursor, err := client.Database(db).Collection(name).Find(context.Background(), bson.D{})
 	if err != nil {
@@ -59,9 +59,9 @@ func TestCopies(t *testing.T) {
 	for _, ns := range s.story.Model().Namespaces() {
 		db, name, _ := strings.Cut(ns, ".")
 		want := s.story.Model().At(ns, s.good)
-		copies := map[string]map[string]bson.Raw{"in the other cluster": contents(t, there, db, name)}
+		copies := map[string]map[string]bson.Raw{"in the other cluster": stored(t, there, db, name)}
 		if db == "deviceauth" {
-			copies["beside"] = contents(t, s.admin(), "before", name)
+			copies["beside"] = stored(t, s.admin(), "before", name)
 		}
 		for where, got := range copies {
 			if len(got) != len(want) {

@@ -149,7 +149,7 @@ func (c *checker) check(got outcome, args ...string) []string {
 
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
-	"version session", "summary moved", "summary again"}
+	"version session", "summary moved", "summary again", "prune stopped", "prune drastic"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -207,6 +207,17 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("error", "lease", "break", "write", "--owner", "nobody")
 	do("setting", "config", "show")
 	do("copy", "restore", "--to", snapshot, "--only", "deviceauth", "--rename", "deviceauth=copied", "--confirm-target", s.sim.Host())
+	do("hold", "snapshot", "hold", snapshot, "--reason", "case 4711", "--until", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	do("collection", "snapshot", "show", snapshot)
+	do("mark", "timeline", "--pitr-window", "72h", "--only", "deviceauth")
+	do("hold", "snapshot", "release", snapshot)
+	for range 4 {
+		s.ok("snapshot", "take")
+	}
+	policy := []string{"prune", "--keep", "last=2", "--pitr-window", "72h"}
+	do("prune", append(policy, "--run")...)
+	do("snapshot", "snapshot", "list")
+	do("prune", policy...)
 	// A hole, damage, and a lease that is left.
 	at := s.write("before the hole")
 	s.ok("archive", "once")

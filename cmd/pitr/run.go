@@ -113,7 +113,7 @@ func prepare(list []*cli.Command) {
 				command.Action = needing(text.Name, command.Action)
 			}
 		}
-		command.Flags = append(command.Flags, settingFlags()...)
+		command.Flags = append(command.Flags, settingFlags(command.Name)...)
 	}
 }
 
