@@ -22,6 +22,8 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 		}
 	}
 	var changes *format.Changes
+	var reviews []format.Review
+	listed := 0
 	steps := map[int]int{}
 	for _, name := range g.order {
 		switch name.Kind() {
@@ -50,7 +52,13 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 			err = readSingle[format.Result](ctx, v, name, nil)
 		case format.KindReview:
 			g.take(name)
-			err = v.single(ctx, name)
+			if listed++; listed != name.Number() {
+				listed = name.Number()
+				err = v.find(Finding{Kind: Missing, Object: name.String(), Where: "listing", What: "the review before it is not there"})
+			}
+			if err == nil {
+				err = readSingle(ctx, v, name, func(r format.Review) { reviews = append(reviews, r) })
+			}
 		}
 		if err != nil {
 			return err
@@ -58,6 +66,11 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 	}
 	if changes != nil {
 		if err := v.changes(ctx, g, *changes); err != nil {
+			return err
+		}
+	}
+	for _, review := range reviews {
+		if err := v.review(ctx, g, reviewed{review, changes}); err != nil {
 			return err
 		}
 	}
