@@ -13,7 +13,9 @@ import (
 type Review struct {
 	Job ID `json:"job"`
 	// Number counts the reviews of a job from 1.
-	Number   int       `json:"number"`
+	Number int `json:"number"`
+	// Previous is the number of the review before this one, zero for the first. A number without a review is what a crash left.
+	Previous int       `json:"previous,omitempty"`
 	Created  time.Time `json:"created"`
 	Operator string    `json:"operator,omitempty"`
 	// File is the name of the file that the decisions were read from, without its folder, and FileDigest its sha256.

@@ -1,10 +1,12 @@
 package sheet
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/csv"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +73,9 @@ func readExcel(content []byte, yield func(Row) bool) (err error) {
 			err = notReadable("it is no Excel file that can be read: %v", fault)
 		}
 	}()
+	if err := checkPackage(content); err != nil {
+		return err
+	}
 	file, err := excelize.OpenReader(bytes.NewReader(content), excelize.Options{RawCellValue: true, UnzipSizeLimit: maxUnpacked, UnzipXMLSizeLimit: maxInMemory})
 	if err != nil {
 		return notReadable("it is no Excel file that can be read: %w", err)
@@ -94,6 +99,47 @@ func readExcel(content []byte, yield func(Row) bool) (err error) {
 		return notReadable("its first sheet cannot be read: %w", err)
 	}
 	return nil
+}
+
+// checkPackage reads an Excel file to its end: every part unpacks to what its sum says, and every sheet is XML up to its last
+// tag. The library stops at the first fault without a word, and decisions would be lost with the rows behind it.
+func checkPackage(content []byte) error {
+	parts, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return notReadable("it is no Excel file: %w", err)
+	}
+	left := int64(maxUnpacked)
+	for _, part := range parts.File {
+		unpacked, err := part.Open()
+		if err != nil {
+			return notReadable("its part %.80q cannot be read: %w", part.Name, err)
+		}
+		limited := &io.LimitedReader{R: unpacked, N: left}
+		if strings.HasPrefix(part.Name, "xl/worksheets/") && strings.HasSuffix(part.Name, ".xml") {
+			err = wellFormed(limited)
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, limited)
+		}
+		if err != nil {
+			return notReadable("its part %.80q cannot be read: %w", part.Name, err)
+		}
+		if left = limited.N; left <= 0 {
+			return pitr.Errorf(pitr.KindLimit, opRead, "save it as .csv, and import that", "the file unpacks to more than %d bytes", maxUnpacked)
+		}
+	}
+	return nil
+}
+
+func wellFormed(part io.Reader) error {
+	decoder := xml.NewDecoder(part)
+	for {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 func readCSV(content []byte, yield func(Row) bool) error {

@@ -31,6 +31,18 @@ func (v *verifier) review(ctx context.Context, g *group, r reviewed) error {
 			return err
 		}
 	}
+	if r.Previous != 0 {
+		previous, err := format.ReviewName(r.Job, r.Previous)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(g.order, previous) {
+			what := fmt.Sprintf("%s follows it, and it is not there", name)
+			if err := v.find(Finding{Kind: Missing, Object: previous.String(), Where: "listing", What: what}); err != nil {
+				return err
+			}
+		}
+	}
 	whole := v.whole()
 	var parts []format.Part
 	for i, part := range r.Parts {
