@@ -74,7 +74,7 @@ type exportedLine struct {
 	NS        pitr.Namespace `json:"ns"`
 	Documents int64          `json:"documents"`
 	Bytes     int64          `json:"bytes"`
-	SHA256    string         `json:"sha256"`
+	Digest    string         `json:"digest"`
 	sheet.Notes
 }
 
@@ -183,7 +183,7 @@ func (run *session) printExport(folder string, listing sheet.Listing) error {
 		notes = notes.Add(file.Notes)
 		if run.json {
 			if err := run.line(exportedLine{Type: "exported file", Version: 1, File: file.Name, NS: file.NS, Documents: file.Documents, Bytes: file.Bytes,
-				SHA256: file.SHA256, Notes: file.Notes}); err != nil {
+				Digest: file.SHA256, Notes: file.Notes}); err != nil {
 				return err
 			}
 		}
