@@ -140,6 +140,8 @@ type Column struct {
 	Name string
 	// Width is in characters, for spreadsheets; zero is an ordinary one.
 	Width float64
+	// Lines says that text in this column has several lines, all of which are to be seen.
+	Lines bool
 	// Choices are what a person may choose in this column, offered as a list where the program can. Other text is not refused.
 	Choices []string
 }

@@ -21,6 +21,8 @@ type Word struct{ Word, Meaning string }
 type ExcelOptions struct {
 	// Words are explained on a sheet of their own; none when empty.
 	Words []Word
+	// Frozen is how many columns stay in view when somebody scrolls to the right.
+	Frozen int
 }
 
 // The limits of a sheet.
@@ -37,6 +39,9 @@ const (
 	sheetLists   = "lists"
 )
 
+// widthOfMeaning is the width of what a word means.
+const widthOfMeaning = 110
+
 // Excel writes rows into a sheet with typed cells; the head stays in view and has a filter.
 type Excel struct {
 	out     io.Writer
@@ -44,9 +49,17 @@ type Excel struct {
 	stream  *excelize.StreamWriter
 	columns []Column
 	row     int
-	date    int
-	wrap    int
+	styles  styles
 	notes   Notes
+}
+
+// styles are the numbers under which the file knows how cells look.
+type styles struct {
+	head, date int
+	// text is for text in the column, by column: with several lines, or to be chosen from.
+	text []int
+	// explained is for the meaning of a word.
+	explained int
 }
 
 // NewExcel begins a file.
@@ -66,21 +79,15 @@ func (e *Excel) begin(o ExcelOptions) error {
 	if err := e.file.SetSheetName("Sheet1", sheetRecords); err != nil {
 		return err
 	}
+	if err := e.makeStyles(); err != nil {
+		return err
+	}
 	if err := e.words(o.Words); err != nil {
 		return err
 	}
-	head, err := e.file.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true},
-		Fill:      excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"DDE7F0"}},
-		Alignment: &excelize.Alignment{Vertical: "top", WrapText: true}})
+	landscape := "landscape"
+	err := e.file.SetPageLayout(sheetRecords, &excelize.PageLayoutOptions{Orientation: &landscape})
 	if err != nil {
-		return err
-	}
-	layout := "yyyy-mm-dd hh:mm:ss.000"
-	if e.date, err = e.file.NewStyle(&excelize.Style{CustomNumFmt: &layout, Alignment: &excelize.Alignment{Horizontal: "left", Vertical: "top"}}); err != nil {
-		return err
-	}
-	// Format "@" keeps a text that is edited a text: leading zeros survive a person's typing.
-	if e.wrap, err = e.file.NewStyle(&excelize.Style{NumFmt: 49, Alignment: &excelize.Alignment{Vertical: "top"}}); err != nil {
 		return err
 	}
 	if e.stream, err = e.file.NewStreamWriter(sheetRecords); err != nil {
@@ -95,16 +102,68 @@ func (e *Excel) begin(o ExcelOptions) error {
 			return err
 		}
 	}
-	if err := e.stream.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft",
-		Selection: []excelize.Selection{{SQRef: "A2", ActiveCell: "A2", Pane: "bottomLeft"}}}); err != nil {
+	if err := e.freeze(o.Frozen); err != nil {
 		return err
 	}
 	values := make([]any, len(e.columns))
 	for i, column := range e.columns {
-		values[i] = excelize.Cell{StyleID: head, Value: e.text(column.Name)}
+		values[i] = excelize.Cell{StyleID: e.styles.head, Value: e.text(column.Name)}
 	}
 	e.row = 1
 	return e.stream.SetRow("A1", values)
+}
+
+// makeStyles says how cells look. Format "@" keeps a text that somebody edits a text, so that leading zeros survive; a column
+// to choose in has a colour.
+func (e *Excel) makeStyles() error {
+	layout, top := "yyyy-mm-dd hh:mm:ss.000", func() *excelize.Alignment { return &excelize.Alignment{Vertical: "top"} }
+	fill := func(colour string) excelize.Fill {
+		return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{colour}}
+	}
+	lines := &excelize.Alignment{Vertical: "top", WrapText: true}
+	var plain, several, choice int
+	for _, style := range []struct {
+		number *int
+		excelize.Style
+	}{
+		{&e.styles.head, excelize.Style{Font: &excelize.Font{Bold: true, Family: "Calibri", Size: 11}, Fill: fill("DDE7F0"), Alignment: lines}},
+		{&e.styles.date, excelize.Style{CustomNumFmt: &layout, Alignment: &excelize.Alignment{Horizontal: "left", Vertical: "top"}}},
+		{&e.styles.explained, excelize.Style{Alignment: lines}},
+		{&plain, excelize.Style{NumFmt: 49, Alignment: top()}},
+		{&several, excelize.Style{NumFmt: 49, Alignment: lines}},
+		{&choice, excelize.Style{NumFmt: 49, Alignment: top(), Fill: fill("FFF7D6")}},
+	} {
+		number, err := e.file.NewStyle(&style.Style)
+		if err != nil {
+			return err
+		}
+		*style.number = number
+	}
+	for _, column := range e.columns {
+		style := plain
+		if column.Lines {
+			style = several
+		}
+		if len(column.Choices) > 0 {
+			style = choice
+		}
+		e.styles.text = append(e.styles.text, style)
+	}
+	return nil
+}
+
+// freeze keeps the head and some columns in view.
+func (e *Excel) freeze(columns int) error {
+	corner, err := excelize.CoordinatesToCellName(columns+1, 2)
+	if err != nil {
+		return err
+	}
+	pane := "bottomLeft"
+	if columns > 0 {
+		pane = "bottomRight"
+	}
+	return e.stream.SetPanes(&excelize.Panes{Freeze: true, XSplit: columns, YSplit: 1, TopLeftCell: corner, ActivePane: pane,
+		Selection: []excelize.Selection{{SQRef: corner, ActiveCell: corner, Pane: pane}}})
 }
 
 // words fills the sheet that explains, and a hidden one with the choices: a list that stands in a cell's rule cannot hold a
@@ -117,12 +176,23 @@ func (e *Excel) words(words []Word) error {
 		if err := e.file.SetColWidth(sheetWords, "A", "A", 32); err != nil {
 			return err
 		}
-		if err := e.file.SetColWidth(sheetWords, "B", "B", 110); err != nil {
+		if err := e.file.SetColWidth(sheetWords, "B", "B", widthOfMeaning); err != nil {
 			return err
 		}
 		for i, word := range words {
 			row := []any{e.text(word.Word), e.text(word.Meaning)}
-			if err := e.file.SetSheetRow(sheetWords, "A"+strconv.Itoa(i+1), &row); err != nil {
+			at := strconv.Itoa(i + 1)
+			if err := e.file.SetSheetRow(sheetWords, "A"+at, &row); err != nil {
+				return err
+			}
+			style := e.styles.explained
+			if word.Meaning == "" && word.Word != "" {
+				style = e.styles.head
+			}
+			if err := e.file.SetRowHeight(sheetWords, i+1, heightOf(linesOf(word.Meaning, widthOfMeaning))); err != nil {
+				return err
+			}
+			if err := e.file.SetCellStyle(sheetWords, "A"+at, "B"+at, style); err != nil {
 				return err
 			}
 		}
@@ -156,12 +226,38 @@ func (e *Excel) Row(cells []Cell) error {
 	e.row++
 	values := make([]any, len(cells))
 	for i, cell := range cells {
-		values[i] = e.value(cell)
+		values[i] = e.value(i, cell)
+	}
+	if lines := e.lines(cells); lines > 1 {
+		return e.stream.SetRow("A"+strconv.Itoa(e.row), values, excelize.RowOpts{Height: heightOf(lines)})
 	}
 	return e.stream.SetRow("A"+strconv.Itoa(e.row), values)
 }
 
-func (e *Excel) value(cell Cell) any {
+// lines is how many lines a row needs for what is to be seen whole. Spreadsheets do not find out by themselves.
+func (e *Excel) lines(cells []Cell) int {
+	most := 1
+	for i, column := range e.columns[:min(len(cells), len(e.columns))] {
+		if column.Lines {
+			most = max(most, linesOf(cells[i].Text, column.Width))
+		}
+	}
+	return most
+}
+
+// linesOf counts the lines of a text in a column of some width.
+func linesOf(text string, width float64) int {
+	count := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		count += 1 + int(float64(utf8.RuneCountInString(line))/max(1, width))
+	}
+	return count
+}
+
+// heightOf gives the height of a row, at most what a spreadsheet allows.
+func heightOf(lines int) float64 { return min(15*float64(lines), excelize.MaxRowHeight) }
+
+func (e *Excel) value(column int, cell Cell) any {
 	switch cell.Kind {
 	case Empty:
 		return nil
@@ -174,11 +270,15 @@ func (e *Excel) value(cell Cell) any {
 	case Time:
 		if moment, err := time.Parse(timeLayout, cell.Text); err == nil && !moment.Before(firstDay) {
 			// Days since the last but one of 1899, as spreadsheets count.
-			return excelize.Cell{StyleID: e.date, Value: float64(moment.UnixMilli())/86_400_000 + 25569}
+			return excelize.Cell{StyleID: e.styles.date, Value: float64(moment.UnixMilli())/86_400_000 + 25569}
 		}
 	case Text, Exact:
 	}
-	return excelize.Cell{StyleID: e.wrap, Value: e.text(cell.Text)}
+	style := 0
+	if column < len(e.styles.text) {
+		style = e.styles.text[column]
+	}
+	return excelize.Cell{StyleID: style, Value: e.text(cell.Text)}
 }
 
 // firstDay is the first on which all spreadsheets agree: they believe in a 29 February 1900.

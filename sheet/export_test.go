@@ -127,7 +127,10 @@ func TestHostileNamesStayInTheFolder(t *testing.T) {
 		}
 	}
 	// mongorestore finds the name again by taking the percent signs away.
-	for _, file := range filesBelow(t, func() string { folder, _, _ := export(t, hostileShelf(t), sheet.Options{Format: sheet.FormatDump}); return folder }()) {
+	for _, file := range filesBelow(t, func() string {
+		folder, _, _ := export(t, hostileShelf(t), sheet.Options{Format: sheet.FormatDump})
+		return folder
+	}()) {
 		base, isData := strings.CutSuffix(filepath.Base(file), ".bson")
 		if name, err := url.QueryUnescape(base); isData && len(base) < 238 && (err != nil || !slices.Contains(hostile, name)) {
 			t.Errorf("%q is read as %q, %v", base, name, err)
@@ -282,7 +285,9 @@ func TestRedactedExportHidesInEveryFormat(t *testing.T) {
 	buckets := pitr.Namespace{DB: "shop", Collection: "system.buckets.weather"}
 	source := shelf{collections: []pitr.Collection{{NS: ns}, {NS: buckets}}, documents: map[pitr.Namespace][]bson.Raw{
 		ns: {raw(t, bson.D{{Key: "_id", Value: 1}, {Key: "s", Value: "canary"}})}, buckets: {raw(t, bson.D{{Key: "_id", Value: 1}, {Key: "s", Value: "canary"}})}}}
-	hide := func(pitr.Namespace, bson.Raw) bson.Raw { return raw(t, bson.D{{Key: "_id", Value: 1}, {Key: "s", Value: "(redacted)"}}) }
+	hide := func(pitr.Namespace, bson.Raw) bson.Raw {
+		return raw(t, bson.D{{Key: "_id", Value: 1}, {Key: "s", Value: "(redacted)"}})
+	}
 	for _, format := range sheet.Formats {
 		folder, listing, err := export(t, source, sheet.Options{Format: format, Hide: hide})
 		must(t, err)

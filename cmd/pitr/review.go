@@ -44,8 +44,8 @@ type reviewWritten struct {
 // reviewColumns are the columns that every review file begins with; the fields of the records follow.
 var reviewColumns = []sheet.Column{
 	{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "what happened", Width: 44}, {Name: "collection", Width: 24},
-	{Name: "key", Width: 30}, {Name: "state", Width: 20}, {Name: "reason", Width: 44}, {Name: "duplicates", Width: 12},
-	{Name: "survivor", Width: 24}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23}, {Name: "differences", Width: 60},
+	{Name: "key", Width: 38}, {Name: "state", Width: 20}, {Name: "reason", Width: 44, Lines: true}, {Name: "duplicates", Width: 12},
+	{Name: "survivor", Width: 24}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23}, {Name: "differences", Width: 60, Lines: true},
 }
 
 // writeReview writes the file that people decide in, as CSV or Excel by its name: whole, or not at all. Hidden fields are
@@ -198,7 +198,7 @@ func (r *reviewer) newTable(out io.Writer, ending string) (sheet.Table, error) {
 	for _, word := range reconcile.Words() {
 		words = append(words, sheet.Word(word))
 	}
-	return sheet.NewExcel(out, columns, sheet.ExcelOptions{Words: words})
+	return sheet.NewExcel(out, columns, sheet.ExcelOptions{Words: words, Frozen: 2})
 }
 
 // shown is the version of a record that stands for it: what the gap left, else what was there before, else what is live.
@@ -261,7 +261,7 @@ func (r *reviewer) duplicates(record reconcile.Record) (group, survivor sheet.Ce
 // The lengths at which text in a cell that is only for reading is cut.
 const (
 	maxShownValue       = 200
-	maxShownDifferences = 40
+	maxShownDifferences = 12
 )
 
 // differences lists what each side has in the fields in which the versions differ, a line for each.
