@@ -37,7 +37,7 @@ func groupOf(name format.Name) groupKind {
 	switch name.Kind() {
 	case format.KindManifest, format.KindCatalogPart, format.KindChunk, format.KindKeys:
 		return snapshotGroup
-	case format.KindIntent, format.KindStep, format.KindChanges, format.KindChangePart, format.KindResult, format.KindReview:
+	case format.KindIntent, format.KindStep, format.KindChanges, format.KindChangePart, format.KindResult, format.KindReview, format.KindDecisions:
 		return jobGroup
 	case format.KindSegment, format.KindHole:
 		return archiveGroup

@@ -13,6 +13,8 @@ func commands(s streams) []*cli.Command {
 		findCommand(s),
 		restoreCommand(s),
 		reportCommand(s),
+		exportCommand(s),
+		{Name: "reconcile", Usage: "put chosen records of a lost set back", Subcommands: []*cli.Command{reconcileImportCommand(s)}},
 	}
 	list = append(list, jobCommands(s)...)
 	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), pruneCommand(s), leaseCommand(s), configCommand(s))

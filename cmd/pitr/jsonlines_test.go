@@ -19,6 +19,7 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/internal/replsim"
+	"pitr/reconcile"
 	"pitr/storage"
 )
 
@@ -149,7 +150,8 @@ func (c *checker) check(got outcome, args ...string) []string {
 
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
-	"version session", "summary moved", "summary again", "prune stopped", "prune drastic"}
+	"version session", "summary moved", "summary again", "prune stopped", "prune drastic",
+	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -195,6 +197,14 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("job", "report", job)
 	do("job", "report", job, "--summary")
 	do("page", "report", job, "--html", filepath.Join(t.TempDir(), "lost.html"))
+	do("export", "export", job, "--to", filepath.Join(t.TempDir(), "lost"))
+	do("export", "snapshot", "export", snapshot, "--to", filepath.Join(t.TempDir(), "whole"), "--format", "dump")
+	decided := filepath.Join(t.TempDir(), "back.csv")
+	_, lost := s.openJobOf(job)
+	s.must(os.WriteFile(decided, []byte("token,decision\n"+reconcile.Token(*lost.Changes, int64(lost.Changes.Steps)+1)+",leave\n"), 0o600))
+	do("review", "reconcile", "import", job, decided)
+	s.must(os.WriteFile(decided, []byte("token,decision\nedited,leave\n"), 0o600))
+	do("error", "reconcile", "import", job, decided)
 	do("error", "resume", job)
 	do("unfreeze", "unfreeze", job)
 	_, err := s.client.Database("deviceauth").Collection("devices").UpdateByID(context.Background(), changed, bson.D{{Key: "$set", Value: bson.D{{Key: "later", Value: true}}}})

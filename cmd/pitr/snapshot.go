@@ -44,6 +44,7 @@ func snapshotCommand(s streams) *cli.Command {
 					"Example:\n   pitr snapshot verify 20251022T092001Z-k3f9q2",
 				Action: action(s, []string{"SNAPSHOT"}, verifySnapshot),
 			},
+			exportSnapshotCommand(s),
 		}, holdCommands(s)...),
 	}
 }
