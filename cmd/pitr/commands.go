@@ -13,6 +13,7 @@ func commands(s streams) []*cli.Command {
 		findCommand(s),
 		restoreCommand(s),
 		reportCommand(s),
+		reconcileCommand(s),
 	}
 	list = append(list, jobCommands(s)...)
 	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), leaseCommand(s), configCommand(s))
