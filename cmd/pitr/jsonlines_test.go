@@ -149,7 +149,7 @@ func (c *checker) check(got outcome, args ...string) []string {
 
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
-	"version session"}
+	"version session", "reconcile plan notes", "reconcile proposal notes"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -176,6 +176,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	snapshot := jobPattern.FindString(do("snapshot", "snapshot", "take", "--note", "first").out)
 	do("mark", "mark", "before v4.1.0")
 	s.damage()
+	s.enrollMore()
 	do("archive", "archive", "once")
 	s.archiveForAMoment(c)
 	ran["archive run"] = true
@@ -195,6 +196,13 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("job", "report", job, "--summary")
 	do("page", "report", job, "--html", filepath.Join(t.TempDir(), "lost.html"))
 	do("error", "resume", job)
+	do("reconcile plan", "reconcile", "plan", job)
+	s.meanwhileAll(job)
+	do("reconcile plan", "reconcile", "plan", job)
+	do("reconcile proposal", "reconcile", "apply", job, "--suggested", "--dry-run")
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	s.must(os.WriteFile(rules, []byte("rules: [{from: \"2000-01-01T00:00:00Z\", decision: put back}]"), 0o600))
+	do("error", "reconcile", "apply", job, "--rules", rules, "--dry-run")
 	do("unfreeze", "unfreeze", job)
 	_, err := s.client.Database("deviceauth").Collection("devices").UpdateByID(context.Background(), changed, bson.D{{Key: "$set", Value: bson.D{{Key: "later", Value: true}}}})
 	s.must(err)

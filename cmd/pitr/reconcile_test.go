@@ -182,6 +182,20 @@ func TestReconcileTheIncident(t *testing.T) {
 	}
 }
 
+// meanwhileAll has something happen to records of every kind: a conflict among them.
+func (s *stage) meanwhileAll(job string) {
+	s.t.Helper()
+	s.meanwhile(job)
+	for _, record := range s.lostRecords(job) {
+		if record.State == reconcile.StateChangeLost && record.NS.String() == mender.Devices {
+			_, err := s.client.Database("deviceauth").Collection("devices").UpdateByID(context.Background(), s.documentOf(record.E)[0].Value,
+				bson.D{{Key: "$set", Value: bson.D{{Key: "schema", Value: "another"}, {Key: "status", Value: "another"}}}})
+			s.must(err)
+			return
+		}
+	}
+}
+
 func equal(a, b map[string]string) bool {
 	if len(a) != len(b) {
 		return false
