@@ -365,6 +365,10 @@ type resultDetail struct {
 
 // finish publishes the result; the job is over.
 func (j *job) finish(ctx context.Context) error {
+	told := map[string]bool{} // a killed attempt may have come as far as this
+	for _, left := range j.outcome.LeftOut {
+		told[nameOf(left.NS, left.Key)] = true
+	}
 	for i := range j.changes.Len() {
 		reason := j.left[i]
 		if reason == "" {
@@ -374,6 +378,9 @@ func (j *job) finish(ctx context.Context) error {
 		change, err := j.changes.At(i)
 		if err != nil {
 			return err
+		}
+		if told[nameOf(change.NS, change.Key)] {
+			continue
 		}
 		j.outcome.LeftOut = append(j.outcome.LeftOut, LeftOut{NS: change.NS, Key: change.Key.Clone(), Reason: reason})
 	}

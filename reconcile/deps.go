@@ -25,6 +25,6 @@ type Deps struct {
 }
 
 func (d Deps) withDefaults() Deps {
-	d.Deps = d.Deps.WithDefaults()
+	d.Deps = d.WithDefaults()
 	return d
 }

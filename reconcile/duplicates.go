@@ -77,7 +77,7 @@ func (c *candidate) outrun() bool {
 func (p *proposer) isHeld(taken claim, i int32, names map[string]int32) bool {
 	return slices.ContainsFunc(p.holders[taken.value], func(name string) bool {
 		holder, drafted := names[name]
-		return !drafted || holder != i && !(p.candidates[holder].reason == "" && p.frees[claimOf{taken.value, holder}])
+		return !drafted || holder != i && (p.candidates[holder].reason != "" || !p.frees[claimOf{taken.value, holder}])
 	})
 }
 

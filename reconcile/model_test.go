@@ -378,4 +378,3 @@ func TestOthersWriteMeanwhile(t *testing.T) {
 		}
 	})
 }
-

@@ -19,10 +19,15 @@ type outcome struct {
 
 func writes(result bson.Raw) outcome  { return outcome{write: true, result: result} }
 func leavesOut(reason string) outcome { return outcome{reason: reason} }
-func (o outcome) isNothing() bool     { return !o.write && o.reason == "" }
 func nothing() outcome                { return outcome{} }
-func (d Decision) wins() bool         { return d == DecisionPutBackAll }
-func (d Decision) IsKnown() bool      { return known[d] }
+func (o outcome) isNothing() bool     { return !o.write && o.reason == "" }
+
+// wins reports whether the gap's value is taken where both sides have changed a field.
+func (d Decision) wins() bool { return d == DecisionPutBackAll }
+
+// IsKnown reports whether it is one of the decisions.
+func (d Decision) IsKnown() bool { return known[d] }
+
 func knownDecisions() []string {
 	return []string{string(DecisionLeave), string(DecisionPutBack), string(DecisionPutBackAll), string(DecisionDelete)}
 }

@@ -100,6 +100,10 @@ func (j *job) goOn(ctx context.Context) (Outcome, error) {
 		return j.outcome, err
 	}
 	defer func() { _ = j.changes.Close() }()
+	if j.catalog, err = j.Target.Catalog(ctx, j.intent.Scope); err != nil {
+		return j.outcome, fmt.Errorf("list the collections: %w", err)
+	}
+	there := newProber(j.Live, j.catalog)
 	for document, err := range j.Repository.ChangeDocuments(ctx, *j.set) {
 		if err != nil {
 			return j.outcome, fmt.Errorf("read the change set: %w", err)
@@ -108,15 +112,16 @@ func (j *job) goOn(ctx context.Context) (Outcome, error) {
 		if err != nil {
 			return j.outcome, err
 		}
+		if reason := there.noPlace(change.NS); reason != "" {
+			return j.outcome, pitr.Refusef("resume job "+string(j.intent.ID), "take back what was written with `pitr undo "+string(j.intent.ID)+"`",
+				"a record of %s cannot be written: %s", change.NS, reason)
+		}
 		if err := j.changes.Append(change); err != nil {
 			return j.outcome, err
 		}
 	}
 	if err := j.changes.Flush(); err != nil {
 		return j.outcome, err
-	}
-	if j.catalog, err = j.Target.Catalog(ctx, j.intent.Scope); err != nil {
-		return j.outcome, fmt.Errorf("list the collections: %w", err)
 	}
 	_, _, j.wrote = j.journal.Last(restore.StepWrite)
 	j.x = pitr.OpTime{TS: j.set.Gap.Through}
