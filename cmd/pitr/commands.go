@@ -14,7 +14,7 @@ func commands(s streams) []*cli.Command {
 		restoreCommand(s),
 		reportCommand(s),
 		exportCommand(s),
-		{Name: "reconcile", Usage: "put chosen records of a lost set back", Subcommands: []*cli.Command{reconcileImportCommand(s)}},
+		reconcileCommand(s),
 	}
 	list = append(list, jobCommands(s)...)
 	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), pruneCommand(s), leaseCommand(s), configCommand(s))

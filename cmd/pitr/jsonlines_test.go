@@ -151,7 +151,8 @@ func (c *checker) check(got outcome, args ...string) []string {
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
 	"version session", "summary moved", "summary again", "prune stopped", "prune drastic",
-	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut"}
+	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut",
+	"reconcile plan notes", "reconcile proposal notes"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -178,6 +179,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	snapshot := jobPattern.FindString(do("snapshot", "snapshot", "take", "--note", "first").out)
 	do("mark", "mark", "before v4.1.0")
 	s.damage()
+	s.enrollMore()
 	do("archive", "archive", "once")
 	s.archiveForAMoment(c)
 	ran["archive run"] = true
@@ -206,6 +208,13 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	s.must(os.WriteFile(decided, []byte("token,decision\nedited,leave\n"), 0o600))
 	do("error", "reconcile", "import", job, decided)
 	do("error", "resume", job)
+	do("reconcile plan", "reconcile", "plan", job)
+	s.meanwhileAll(job)
+	do("reconcile plan", "reconcile", "plan", job)
+	do("reconcile proposal", "reconcile", "apply", job, "--suggested", "--dry-run")
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	s.must(os.WriteFile(rules, []byte("rules: [{from: \"2000-01-01T00:00:00Z\", decision: put back}]"), 0o600))
+	do("error", "reconcile", "apply", job, "--rules", rules, "--dry-run")
 	do("unfreeze", "unfreeze", job)
 	_, err := s.client.Database("deviceauth").Collection("devices").UpdateByID(context.Background(), changed, bson.D{{Key: "$set", Value: bson.D{{Key: "later", Value: true}}}})
 	s.must(err)
