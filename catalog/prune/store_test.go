@@ -153,7 +153,11 @@ func (l *life) finish(m int) {
 	_, err = l.r.PutObject(l.t.Context(), &manifest)
 	l.must(err)
 	l.stored[manifest.ID] = manifest.Objects.Stored
-	l.ghost.Snapshots = append(l.ghost.Snapshots, catalog.Point{Snapshot: manifest.ID, From: manifest.Oplog.After, At: manifest.At})
+	point := catalog.Point{Snapshot: manifest.ID, From: manifest.From, At: manifest.At}
+	if point.From == point.At {
+		point.From = at(m - 1) // the step before, whole, for an oracle that knows no moments within steps
+	}
+	l.ghost.Snapshots = append(l.ghost.Snapshots, point)
 }
 
 // live gives the snapshots that are listed now.
