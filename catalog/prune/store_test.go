@@ -125,6 +125,22 @@ func (l *life) archive(m int) {
 	l.ghost.Segments = append(l.ghost.Segments, segment)
 }
 
+// overlap adds a longer segment beside others, sometimes one of another history.
+func (l *life) overlap(m int) {
+	after := max(0, m-2-l.IntN(4))
+	segment := catalog.Segment{Window: window(after, m), Prev: short(1 + after), Last: short(1 + m)}
+	if l.one(3) {
+		segment.Last = short(100 + m)
+	}
+	for _, known := range l.ghost.Segments {
+		if known.Window == segment.Window {
+			return
+		}
+	}
+	segment.Size = l.put(segment.Name(l.branch))
+	l.ghost.Segments = append(l.ghost.Segments, segment)
+}
+
 // begin stores the chunks of a snapshot, finish its manifest.
 func (l *life) begin(m int) {
 	manifest := format.Manifest{ID: l.id(), Branch: l.branch, Created: l.r.Now(), Finished: l.r.Now(), Reason: format.ReasonScheduled,
@@ -319,7 +335,11 @@ func (l *life) check() {
 	// beginning can leave less than that, and never a break.
 	for _, hole := range timeline.Holes(l.branch) {
 		w := hole.Window
-		if was.walk(stepOf(w.After), stepOf(w.Through)) && hole.Reason != prune.RemovedReason {
+		whole := was.walk(stepOf(w.After), stepOf(w.Through))
+		if w.IsEmpty() {
+			whole = was.walk(stepOf(w.After)-1, stepOf(w.After)+1)
+		}
+		if whole && hole.Reason != prune.RemovedReason {
 			l.t.Errorf("the break %s has no note: %s", w, hole.Reason)
 		}
 	}
@@ -341,6 +361,9 @@ func TestRepositoriesLiveThroughPrune(t *testing.T) {
 			l.now = timeOf(m)
 			if !l.one(10) {
 				l.archive(m)
+			}
+			if l.one(12) {
+				l.overlap(m)
 			}
 			for range 2 {
 				l.act(m)

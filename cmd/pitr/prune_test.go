@@ -107,7 +107,7 @@ func TestPruneScreens(t *testing.T) {
 		t.Errorf("the first run says:\n%s", got)
 	}
 	s.refuses(t, refusal{args: []string{"snapshot", "hold", ids[0], "--reason", "too late"}, code: exitRefused, says: []string{"condemned"}})
-	if got := s.ok("snapshot", "list").out; !regexp.MustCompile(ids[0] + `.* condemned`).MatchString(got) || !regexp.MustCompile(ids[1]+`.* held`).MatchString(got) {
+	if got := s.ok("snapshot", "list").out; !regexp.MustCompile(ids[0]+`.* condemned`).MatchString(got) || !regexp.MustCompile(ids[1]+`.* held`).MatchString(got) {
 		t.Errorf("the list does not tell:\n%s", got)
 	}
 	s.age("condemned", 25*time.Hour)
