@@ -347,7 +347,7 @@ func (l *life) check() {
 
 // case R01, R03, R06, R07, R09, R10, C04, S16
 func TestRepositoriesLiveThroughPrune(t *testing.T) {
-	lives := 400
+	lives := 250
 	if testing.Short() {
 		lives = 50
 	}
@@ -567,6 +567,31 @@ func TestPruneKeepsAwayFromRuns(t *testing.T) {
 		t.Errorf("a job began: %v, %+v", err, outcome.Removed)
 	}
 	sound(t, r)
+}
+
+// case L05: a verification that looks while prune removes calls nothing damage that was condemned, and everything else.
+func TestVerifyLooksWhilePruneRemoves(t *testing.T) {
+	for _, condemned := range []bool{true, false} {
+		m, store, manifests := whole(t)
+		if condemned {
+			m.Object(&format.Condemned{ID: m.ID(), Created: m.Now, Snapshots: []format.ID{manifests[0].ID}})
+		}
+		name, err := format.ManifestName(manifests[0].ID)
+		m.Check(err)
+		faulty := storagetest.Faulty(t, store, storagetest.Fault{Op: storagetest.Read, Name: name.String(),
+			Effect: storagetest.Meanwhile(func() { m.Check(store.Delete(t.Context(), name.String())) })})
+		r, err := catalog.Open(t.Context(), faulty, catalog.OpenOptions{})
+		m.Check(err)
+		damage := 0
+		for finding := range verify.Run(t.Context(), r, verify.Options{}) {
+			if finding.IsDamage() {
+				damage++
+			}
+		}
+		if (damage == 0) != condemned {
+			t.Errorf("condemned %v: %d findings are damage", condemned, damage)
+		}
+	}
 }
 
 // case R04, and what cannot be read stops everything.
