@@ -235,7 +235,7 @@ func (p *planner) bases() {
 func (p *planner) chains(line catalog.Line) {
 	first, known := pitr.MaxTimestamp, false
 	for _, part := range p.needs.lineages[line.Branch] {
-		own, _ := lineOf(p.Timeline, part.Branch)
+		own := lineOf(p.Timeline, part.Branch)
 		for _, point := range own.Snapshots {
 			if point.At > part.Through || p.gone(point.Snapshot) || point.Alone {
 				continue
@@ -253,13 +253,14 @@ func (p *planner) chains(line catalog.Line) {
 	}
 }
 
-func lineOf(t catalog.Timeline, branch format.ID) (catalog.Line, bool) {
+// lineOf gives the line of a branch, an empty one where there is none.
+func lineOf(t catalog.Timeline, branch format.ID) catalog.Line {
 	for _, line := range t.Lines {
 		if line.Branch == branch {
-			return line, true
+			return line
 		}
 	}
-	return catalog.Line{}, false
+	return catalog.Line{}
 }
 
 // basesOf chooses, for each scope and each unbroken stretch that ends at or after a moment, one snapshot from which all of the

@@ -86,7 +86,7 @@ func (r *runner) removeSnapshot(ctx context.Context, item Item) (locked bool, er
 			return false, err
 		}
 		if !done {
-			r.outcome.Locked.add(item, 1)
+			r.outcome.Locked.add(item)
 			return true, nil
 		}
 		failpoint.Hit("prune.after-manifest")
@@ -240,7 +240,7 @@ func (r *runner) removeNotes(ctx context.Context) error {
 		if item.Kind != format.KindHole {
 			continue
 		}
-		line, _ := lineOf(r.inventory.Timeline, item.ID)
+		line := lineOf(r.inventory.Timeline, item.ID)
 		var kept []catalog.Segment
 		for _, segment := range line.Segments {
 			if name, err := segment.Name(line.Branch); err == nil && !r.gone[name] {
@@ -275,9 +275,9 @@ func (r *runner) delete(ctx context.Context, item Item) error {
 	case err != nil:
 		return err
 	case done:
-		r.outcome.Removed.add(item, 1)
+		r.outcome.Removed.add(item)
 	default:
-		r.outcome.Locked.add(item, 1)
+		r.outcome.Locked.add(item)
 	}
 	return nil
 }

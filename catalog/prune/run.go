@@ -155,7 +155,7 @@ func (r *runner) condemn(ctx context.Context) error {
 		} else {
 			list.Objects = append(list.Objects, item.Name)
 		}
-		r.outcome.Condemned.add(item, 1)
+		r.outcome.Condemned.add(item)
 		if len(list.Snapshots)+len(list.Objects) == listLength {
 			if err := publish(); err != nil {
 				return err
@@ -165,11 +165,11 @@ func (r *runner) condemn(ctx context.Context) error {
 	return publish()
 }
 
-func (t *Tally) add(item Item, objects int) {
+func (t *Tally) add(item Item) {
 	if item.Kind == format.KindManifest && item.Name.IsZero() {
 		t.Snapshots++
 	}
-	t.Objects += objects
+	t.Objects++
 	t.Bytes += item.Size
 }
 

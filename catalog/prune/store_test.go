@@ -125,6 +125,22 @@ func (l *life) archive(m int) {
 	l.ghost.Segments = append(l.ghost.Segments, segment)
 }
 
+// overlap adds a longer segment beside others, sometimes one of another history.
+func (l *life) overlap(m int) {
+	after := max(0, m-2-l.IntN(4))
+	segment := catalog.Segment{Window: window(after, m), Prev: short(1 + after), Last: short(1 + m)}
+	if l.one(3) {
+		segment.Last = short(100 + m)
+	}
+	for _, known := range l.ghost.Segments {
+		if known.Window == segment.Window {
+			return
+		}
+	}
+	segment.Size = l.put(segment.Name(l.branch))
+	l.ghost.Segments = append(l.ghost.Segments, segment)
+}
+
 // begin stores the chunks of a snapshot, finish its manifest.
 func (l *life) begin(m int) {
 	manifest := format.Manifest{ID: l.id(), Branch: l.branch, Created: l.r.Now(), Finished: l.r.Now(), Reason: format.ReasonScheduled,
@@ -153,7 +169,11 @@ func (l *life) finish(m int) {
 	_, err = l.r.PutObject(l.t.Context(), &manifest)
 	l.must(err)
 	l.stored[manifest.ID] = manifest.Objects.Stored
-	l.ghost.Snapshots = append(l.ghost.Snapshots, catalog.Point{Snapshot: manifest.ID, From: manifest.Oplog.After, At: manifest.At})
+	point := catalog.Point{Snapshot: manifest.ID, From: manifest.From, At: manifest.At}
+	if point.From == point.At {
+		point.From = at(m - 1) // the step before, whole, for an oracle that knows no moments within steps
+	}
+	l.ghost.Snapshots = append(l.ghost.Snapshots, point)
 }
 
 // live gives the snapshots that are listed now.
@@ -315,7 +335,11 @@ func (l *life) check() {
 	// beginning can leave less than that, and never a break.
 	for _, hole := range timeline.Holes(l.branch) {
 		w := hole.Window
-		if was.walk(stepOf(w.After), stepOf(w.Through)) && hole.Reason != prune.RemovedReason {
+		whole := was.walk(stepOf(w.After), stepOf(w.Through))
+		if w.IsEmpty() {
+			whole = was.walk(stepOf(w.After)-1, stepOf(w.After)+1)
+		}
+		if whole && hole.Reason != prune.RemovedReason {
 			l.t.Errorf("the break %s has no note: %s", w, hole.Reason)
 		}
 	}
@@ -323,7 +347,7 @@ func (l *life) check() {
 
 // case R01, R03, R06, R07, R09, R10, C04, S16
 func TestRepositoriesLiveThroughPrune(t *testing.T) {
-	lives := 400
+	lives := 250
 	if testing.Short() {
 		lives = 50
 	}
@@ -337,6 +361,9 @@ func TestRepositoriesLiveThroughPrune(t *testing.T) {
 			l.now = timeOf(m)
 			if !l.one(10) {
 				l.archive(m)
+			}
+			if l.one(12) {
+				l.overlap(m)
 			}
 			for range 2 {
 				l.act(m)
@@ -540,6 +567,31 @@ func TestPruneKeepsAwayFromRuns(t *testing.T) {
 		t.Errorf("a job began: %v, %+v", err, outcome.Removed)
 	}
 	sound(t, r)
+}
+
+// case L05: a verification that looks while prune removes calls nothing damage that was condemned, and everything else.
+func TestVerifyLooksWhilePruneRemoves(t *testing.T) {
+	for _, condemned := range []bool{true, false} {
+		m, store, manifests := whole(t)
+		if condemned {
+			m.Object(&format.Condemned{ID: m.ID(), Created: m.Now, Snapshots: []format.ID{manifests[0].ID}})
+		}
+		name, err := format.ManifestName(manifests[0].ID)
+		m.Check(err)
+		faulty := storagetest.Faulty(t, store, storagetest.Fault{Op: storagetest.Read, Name: name.String(),
+			Effect: storagetest.Meanwhile(func() { m.Check(store.Delete(t.Context(), name.String())) })})
+		r, err := catalog.Open(t.Context(), faulty, catalog.OpenOptions{})
+		m.Check(err)
+		damage := 0
+		for finding := range verify.Run(t.Context(), r, verify.Options{}) {
+			if finding.IsDamage() {
+				damage++
+			}
+		}
+		if (damage == 0) != condemned {
+			t.Errorf("condemned %v: %d findings are damage", condemned, damage)
+		}
+	}
 }
 
 // case R04, and what cannot be read stops everything.

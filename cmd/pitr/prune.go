@@ -118,8 +118,19 @@ func (run *session) showPrune(ctx context.Context, policy prune.Policy) error {
 	if inventory.Working() != "" {
 		fmt.Fprintf(run.err, "a run is at work (%s): pitr prune --run would wait for it to end, with exit code 11\n", printable(inventory.Working()))
 	}
-	run.next("pitr prune --run")
+	run.next("pitr prune --run", run.policyFlags()...)
 	return nil
+}
+
+// policyFlags repeats the policy where it came from the command line, for a next command that means the same.
+func (run *session) policyFlags() []string {
+	var flags []string
+	for _, name := range []string{"keep", "pitr-window"} {
+		if run.settings.origins[name] == "flag --"+name {
+			flags = append(flags, "--"+name, run.settings.values[name])
+		}
+	}
+	return flags
 }
 
 // sumUp says what a run would do.

@@ -139,7 +139,7 @@ func TestKilledPrunes(t *testing.T) {
 	policy := []string{"prune", "--keep", "last=2", "--pitr-window", "1h", "--run", "--confirm-target", clusterName}
 	ids := first.snapshotsByMoment()
 	first.ok("snapshot", "hold", ids[0], "--reason", "an island")
-	condemned := first.copied(t)
+	condemned := keepTimes(t, first)
 	condemned.ok(policy...)
 	condemned.age("condemned", 25*time.Hour)
 	for name, from := range map[string]*stage{"condemn": first, "remove": condemned} {
