@@ -131,6 +131,7 @@ func (r *archiving) beginAnew(ctx context.Context) error {
 func (r *archiving) run(ctx context.Context, through pitr.Timestamp) error {
 	pause := firstPause
 	for {
+		r.Alive(r.status)
 		before := r.last
 		err := r.session(ctx, through)
 		switch {
@@ -230,6 +231,7 @@ func (r *archiving) receive(ctx context.Context, raw bson.Raw) error {
 
 // after does what follows a batch: it takes over what is known to stay, cuts by age, and slows down while nothing is.
 func (r *archiving) after(ctx context.Context) error {
+	r.Alive(r.status)
 	if !r.joined {
 		r.waitsFor(fmt.Sprintf("%s has not come to %s yet", r.source.Server().Member, r.last.OpTime))
 	}
@@ -255,6 +257,7 @@ func (r *archiving) after(ctx context.Context) error {
 			return nil
 		}
 		// Nothing more is read until the majority has followed.
+		r.Alive(r.status)
 		if err := sleep(ctx, firstPause); err != nil {
 			return err
 		}
