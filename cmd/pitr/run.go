@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pitr"
+	"pitr/report"
 )
 
 // run is the whole program: arguments in, exit code out.
@@ -148,6 +149,11 @@ type session struct {
 	settings settings
 	json     bool
 	log      *slog.Logger
+	// calm says that a scheduler runs this: nothing is said beside the result, warnings and errors.
+	calm bool
+	// watcher and metrics follow a run that a scheduler started.
+	watcher *watcher
+	metrics report.Metrics
 	// alone says that the store does not refuse to replace an object, and that a person promised to be its only writer.
 	alone bool
 }
