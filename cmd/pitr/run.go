@@ -22,6 +22,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
 	s.out = out
 	app := newApp(s)
+	if len(args) == 0 {
+		args = []string{app.Name}
+	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		err = out.failure()
@@ -215,6 +218,9 @@ func newLogger(s streams, values settings) (*slog.Logger, error) {
 // flagsFirst moves flags in front of arguments, so that `pitr diff A B --json` means what it says: the library stops
 // looking for flags at the first argument. Everything after "--" stays where it is.
 func flagsFirst(app *cli.App, args []string) []string {
+	if args[len(args)-1] == completing {
+		return args
+	}
 	list, flags := app.Commands, app.Flags
 	at := 1
 	for at < len(args) {
