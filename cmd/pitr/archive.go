@@ -101,7 +101,7 @@ func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 func (run *session) warnOfHole() {
 	fmt.Fprintln(run.err, "warning: the archive has a hole: the server's oplog no longer has what followed the newest archived entry;")
 	fmt.Fprintln(run.err, "         moments in the hole are lost, later ones need a new snapshot; a larger oplog keeps entries longer")
-	run.next("pitr snapshot take")
+	fmt.Fprintln(run.err, "next: pitr snapshot take") // a part of the warning, so it is said also where nobody looks on
 }
 
 func needOplog(server pitr.Server) error {

@@ -42,6 +42,7 @@ func runArchive(ctx context.Context, run *session, _ *cli.Context) error {
 			Alive:  func(status oplog.ArchiveStatus) { alive.tell(ctx, status) }}
 		err := oplog.NewArchiver(client, repository, options).Follow(ctx)
 		run.measureArchive(alive.last)
+		alive.reach(alive.last)
 		return err
 	})
 }
@@ -101,7 +102,12 @@ func (s *signsOfLife) look(ctx context.Context, now time.Time, status oplog.Arch
 		s.whole = len(windows) > 0 && windows[len(windows)-1].Through == restorableThrough(timeline)
 		return
 	}
-	if s.whole {
+	s.reach(status)
+}
+
+// reach notes how far a restore can reach without reading the timeline again.
+func (s *signsOfLife) reach(status oplog.ArchiveStatus) {
+	if s.whole && status.Holes == s.holes {
 		s.run.measure("pitr_restorable_through_timestamp_seconds", float64(status.Through.TS.Seconds()))
 	}
 }

@@ -195,6 +195,15 @@ func TestMetricsAreReplacedAsAWhole(t *testing.T) {
 	if err := replaceMetrics(file, &values); err != nil {
 		t.Fatal(err)
 	}
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range report.MetricNames() {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/operations.md does not say what %s means", name)
+		}
+	}
 	size := len(readProm(t, file))
 	if size != len(report.MetricNames()) {
 		t.Errorf("%d of %d metrics are in the file", size, len(report.MetricNames()))

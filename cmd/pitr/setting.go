@@ -268,7 +268,7 @@ func (s settings) secret(ctx context.Context, name string) (value secret, config
 	case file != "":
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return "", true, pitr.Errorf(pitr.KindInvalid, "read "+name+"-file", "check the file that "+name+"-file names", "%w", err)
+			return "", true, pitr.Errorf(pitr.KindInvalid, "read "+name+"-file", "check the file that --"+name+"-file names", "%w", err)
 		}
 		value = secret(strings.TrimSpace(string(content)))
 	case command != "":
