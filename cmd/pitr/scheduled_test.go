@@ -128,11 +128,11 @@ func TestSnapshotIsAWholeCronLine(t *testing.T) {
 	if got.err != "" || !strings.HasPrefix(got.out, "snapshot ") { // quiet where nobody looks on
 		t.Errorf("a good run says:\n%s%s", got.out, got.err)
 	}
-	if got := s.ok(append(take, "--quiet")...); got.err+got.out != "" {
-		t.Errorf("a quiet run says:\n%s%s", got.out, got.err)
+	if calm := s.ok(append(take, "--quiet")...); calm.err+calm.out != "" {
+		t.Errorf("a quiet run says:\n%s%s", calm.out, calm.err)
 	}
-	if got := s.ok(append(take, "--log-level", "info")...); !strings.Contains(got.err, "next:") {
-		t.Errorf("asked for, it says nothing:\n%s", got.err)
+	if asked := s.ok(append(take, "--log-level", "info")...); !strings.Contains(asked.err, "next:") {
+		t.Errorf("asked for, it says nothing:\n%s", asked.err)
 	}
 	line := lastLine(t, s.ok(append(take, "--json")...))
 	samples := readProm(t, file)
@@ -157,7 +157,7 @@ func TestSnapshotIsAWholeCronLine(t *testing.T) {
 
 	// What stood before a failure stands after it, also when the repository is out of reach.
 	away := slices.Concat(take, []string{"--repo", "file:///nowhere/pitr"})
-	if got := s.pitr(away...); got.code != exitNotFound || strings.Contains(got.out+got.err, "CANARY") {
+	if got = s.pitr(away...); got.code != exitNotFound || strings.Contains(got.out+got.err, "CANARY") {
 		t.Errorf("exit %d:\n%s", got.code, got.err)
 	}
 	after := readProm(t, file)
