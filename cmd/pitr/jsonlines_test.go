@@ -121,6 +121,9 @@ func (c *checker) check(got outcome, args ...string) []string {
 			continue
 		}
 		c.seen[kind] = true
+		for _, problem := range schemaOf(c.t, kind).problems(fields) {
+			c.t.Errorf("%s: docs/schema says of type %q: %s", name, kind, problem)
+		}
 		kinds = append(kinds, kind)
 		for field, value := range fields {
 			if field == "type" || field == "v" {
@@ -245,6 +248,10 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("archive", "archive", "once")
 	do("mark", "timeline")
 	do("error", "restore", "--to", "through "+at.Before().String(), "--dry-run")
+	s.adoptOtherHistory(do)
+	do("script", "completion", "bash")
+	do("script", "man", t.TempDir())
+	do("script", "man")
 	s.leaveLease()
 	owner := lastLine(t, do("lease", "lease", "list"))["owner"]
 	do("lease", "lease", "break", "write", "--owner", fmt.Sprint(owner))

@@ -43,6 +43,8 @@ type streams struct {
 	out, err io.Writer
 	// interactive says that a person can be asked: input and talk are a terminal.
 	interactive bool
+	// terminal says that somebody may be reading the talk as it comes.
+	terminal bool
 	// fancy says that colour and moving lines are welcome on the talk stream.
 	fancy bool
 	// width is that of the terminal on the talk stream in columns, zero where there is none: then nothing is wrapped.
@@ -55,6 +57,7 @@ func processStreams() streams {
 	talk := int(os.Stderr.Fd())
 	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	onTerminal := term.IsTerminal(talk)
+	s.terminal = onTerminal
 	s.interactive = onTerminal && term.IsTerminal(int(os.Stdin.Fd()))
 	s.fancy = onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	if width, _, err := term.GetSize(talk); err == nil && width > 0 {

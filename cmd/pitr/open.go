@@ -69,8 +69,7 @@ func openFolder(path string, want access) (storage.Store, error) {
 func (run *session) openBucket(ctx context.Context, place *url.URL, alone bool) (storage.Store, error) {
 	pathStyle, err := strconv.ParseBool(run.settings.values["s3-path-style"])
 	if err != nil {
-		return nil, pitr.Errorf(pitr.KindInvalid, "read the settings", "write true or false", "s3-path-style is %q",
-			run.settings.values["s3-path-style"])
+		return nil, err // checked before
 	}
 	return s3.Open(ctx, s3.Options{
 		Bucket: place.Host, Prefix: strings.Trim(place.Path, "/"), Region: run.settings.values["s3-region"],
@@ -98,6 +97,9 @@ func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func
 		return nil, err
 	}
 	repository, err := catalog.Open(ctx, wrap(store), catalog.OpenOptions{})
+	if err == nil {
+		run.metrics.Cluster = repository.ClusterName()
+	}
 	if err != nil || run.alone || !repository.Header().Store.SingleWriter {
 		return repository, err
 	}
