@@ -15,5 +15,6 @@ func commands(s streams) []*cli.Command {
 		reportCommand(s),
 	}
 	list = append(list, jobCommands(s)...)
-	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), leaseCommand(s), configCommand(s))
+	list = append(list, diffCommand(s), traceCommand(s), verifyCommand(s), leaseCommand(s), configCommand(s))
+	return append(list, playbookCommand(s), doctorCommand(s), runbookCommand(s))
 }
