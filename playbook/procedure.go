@@ -1,6 +1,7 @@
 package playbook
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -184,7 +185,7 @@ func checkOptions(command Command, view StepView, o CheckOptions) error {
 			continue
 		}
 		if err := option.check(value, o.Now); err != nil {
-			return pitr.Errorf(pitr.KindInvalid, "", "see `pitr "+command.Name+" --help`", "%w", err)
+			return pitr.Errorf(pitr.KindInvalid, "", cmp.Or(pitr.HintOf(err), "see `pitr "+command.Name+" --help`"), "%w", err)
 		}
 	}
 	for _, option := range command.Options {

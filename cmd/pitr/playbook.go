@@ -228,7 +228,26 @@ func (p *performer) resume(ctx context.Context, options playbook.Options, given 
 		}
 	}
 	p.steps = len(state.Steps)
+	if _, open, err := p.openJobOf(ctx, state); err != nil {
+		return playbook.State{}, err
+	} else if open {
+		p.bury(ctx)
+	}
 	return playbook.Resume(ctx, options, id, given)
+}
+
+// bury outwaits the dead holder of the lease for writing while the one of the playbook is outwaited, too: both died at
+// once, and the cluster may stand blocked meanwhile. The lease is given back at once, for the job that goes on. A holder
+// who lives keeps it, and the job will say so.
+func (p *performer) bury(ctx context.Context) {
+	done := make(chan struct{})
+	p.buried = done
+	go func() {
+		defer close(done)
+		if lease, err := p.repository.Lease(ctx, catalog.LeaseWrite, p.run.lease()); err == nil {
+			_ = lease.Release(ctx) // one that is not given back is over by itself
+		}
+	}()
 }
 
 // needFlags refuses, before the first step, a run in which nobody can be asked and not everything is decided. // case W05

@@ -247,7 +247,7 @@ func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.J
 	by := "nobody could be asked"
 	if p.run.interactive {
 		by = "typed"
-		explained := map[string]string{wayResume: "pitr resume " + string(job.ID), wayUndo: "pitr undo " + string(job.ID) + ": all as it was before the job",
+		explained := map[string]string{wayResume: "pitr resume " + string(job.ID), wayUndo: "pitr undo " + string(job.ID) + ": all as before",
 			wayStop: "nothing is done now"}
 		for i, each := range ways {
 			fmt.Fprintf(p.run.err, "  %d  %-14s (%s)\n", i+1, each, explained[each])
@@ -258,10 +258,16 @@ func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.J
 		}
 	}
 	decided := playbook.Decided{Question: "What becomes of job " + string(job.ID) + "?", Answer: way, By: by}
-	switch way {
-	case wayStop:
+	if way == wayStop {
 		return playbook.Result{}, stoppedAt(job, wrote)
-	case wayUndo:
+	}
+	if p.buried != nil {
+		select {
+		case <-p.buried:
+		case <-ctx.Done():
+		}
+	}
+	if way == wayUndo {
 		if err := turn.Decide(ctx, decided); err != nil {
 			return playbook.Result{}, err
 		}

@@ -24,6 +24,8 @@ type performer struct {
 	flags      playbookFlags
 	// steps is how many there are.
 	steps int
+	// buried is closed when the dead holder of the lease for writing is outwaited; nil where there is none.
+	buried chan struct{}
 	// written is the page that a report step wrote.
 	written string
 }
