@@ -241,14 +241,7 @@ func Write(p Procedure, commands []Command) []byte {
 	for _, step := range p.Steps {
 		view := StepView{step}
 		fmt.Fprintf(&out, "  - %s:", step.Command)
-		var options []string
-		for _, word := range step.Arguments {
-			if word == "--" {
-				break
-			}
-			name, value, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
-			options = append(options, name+": "+yamlText(value))
-		}
+		options := yamlOptions(step)
 		if operands := view.Operands(); len(operands) > 0 && !slices.Equal(operands, []string{TheJob}) {
 			quotedOperands := make([]string, len(operands))
 			for i, operand := range operands {
@@ -265,6 +258,30 @@ func Write(p Procedure, commands []Command) []byte {
 		}
 	}
 	return []byte(out.String())
+}
+
+// yamlOptions gives the options of a step, one that is repeated as a list.
+func yamlOptions(step Step) []string {
+	var names []string
+	values := map[string][]string{}
+	for _, word := range step.Arguments {
+		if word == "--" {
+			break
+		}
+		name, value, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+		if values[name] == nil {
+			names = append(names, name)
+		}
+		values[name] = append(values[name], yamlText(value))
+	}
+	for i, name := range names {
+		text := strings.Join(values[name], ", ")
+		if len(values[name]) > 1 {
+			text = "[" + text + "]"
+		}
+		names[i] = name + ": " + text
+	}
+	return names
 }
 
 // yamlText quotes what YAML would not read as plain text.
