@@ -141,7 +141,7 @@ func judgeReading(f Facts) []Finding {
 	if len(server.Hosts) == 1 {
 		found = append(found, warning(check, "", "the set %s has one member: with it everything is down", server.Set))
 	}
-	found = append(found, judgeRights("rights of uri", login, "backup and clusterMonitor")...)
+	found = append(found, judgeRights("uri rights", login, "backup and clusterMonitor")...)
 	return append(found, judgeIdentity(f, "cluster", server)...)
 }
 
@@ -188,7 +188,7 @@ func judgeWriting(f Facts) []Finding {
 		}
 		return isBlock
 	})
-	found = append(found, judgeRights("rights of restore_uri", login, roles)...)
+	found = append(found, judgeRights("restore rights", login, roles)...)
 	if f.Reading.Err == nil && f.Reading.Server.SetID != "" && server.SetID != "" && f.Reading.Server.SetID != server.SetID {
 		found = append(found, bad(check, pitr.Refusef("", "check both connection strings", "uri and restore_uri lead to two different clusters")))
 	}
