@@ -3,7 +3,6 @@ package playbook
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
-	"pitr/storage"
 )
 
 // maxEntries is how many entries a run can have: their numbers have two digits.
@@ -104,7 +102,7 @@ func (j *journal) put(ctx context.Context, entry Entry) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, storage.ErrExists) {
+		if pitr.KindOf(err) != pitr.KindConflict { // a conflict is a number that is taken
 			return fmt.Errorf("write the journal of the playbook: %w", err)
 		}
 		if err := j.meet(ctx); err != nil {

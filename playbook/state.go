@@ -39,6 +39,18 @@ type (
 	Choice = format.PlaybookChoice
 )
 
+// The events of a journal, for those who read it.
+const (
+	EventBegun   = format.PlaybookBegun
+	EventResumed = format.PlaybookResumed
+	EventStep    = format.PlaybookStep
+	EventDecided = format.PlaybookDecided
+	EventDone    = format.PlaybookDone
+	EventStopped = format.PlaybookStopped
+	EventEnded   = format.PlaybookEnded
+	EventVisited = format.PlaybookVisited
+)
+
 // StepState is what the journal knows of one step.
 type StepState struct {
 	Step

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"pitr/format"
 	"pitr/playbook"
 )
 
@@ -99,26 +98,26 @@ func decisionText(e playbook.Entry) string {
 func entryText(e playbook.Entry) string {
 	step := fmt.Sprintf("step %d", e.Step)
 	switch e.Event {
-	case format.PlaybookBegun:
+	case playbook.EventBegun:
 		return "run begun"
-	case format.PlaybookResumed:
+	case playbook.EventResumed:
 		return "run resumed"
-	case format.PlaybookStep:
+	case playbook.EventStep:
 		return step + " begun: " + e.Command
-	case format.PlaybookDecided:
+	case playbook.EventDecided:
 		return step + " decided: " + e.Question + " " + e.Answer
-	case format.PlaybookDone, format.PlaybookStopped:
+	case playbook.EventDone, playbook.EventStopped:
 		text := step + " done"
-		if e.Event == format.PlaybookStopped {
+		if e.Event == playbook.EventStopped {
 			text = step + " stopped"
 		}
 		if e.Exit != nil {
 			text += fmt.Sprintf(", exit %d", *e.Exit)
 		}
 		return text
-	case format.PlaybookEnded:
+	case playbook.EventEnded:
 		return "run ended: " + e.Outcome
-	case format.PlaybookVisited:
+	case playbook.EventVisited:
 		return "wanted to run a playbook, was told who is at it"
 	}
 	return string(e.Event)
