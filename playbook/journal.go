@@ -81,8 +81,6 @@ type journal struct {
 	state State
 	// lease is checked before every entry: who has lost it has no say any more.
 	lease *catalog.Lease
-	// met counts the visits that the performer was told of.
-	met int
 }
 
 // put publishes an entry. Where a visitor took the number, the visit is read and the next number taken.

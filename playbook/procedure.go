@@ -12,11 +12,11 @@ import (
 	"pitr/format"
 )
 
-// Procedure is what a playbook does, as a value; Step is one step of it. Both are stored in the journal as they stand.
-type (
-	Procedure = format.Procedure
-	Step      = format.ProcedureStep
-)
+// Procedure is what a playbook does, as a value; it is stored in the journal as it stands.
+type Procedure = format.Procedure
+
+// Step is one step of a procedure.
+type Step = format.ProcedureStep
 
 // maxSteps bounds a procedure, so that its journal has room for a run and several resumptions.
 const maxSteps = 15

@@ -32,12 +32,14 @@ const (
 	OutcomeUndone = "taken back"
 )
 
-// Entry, Fact and Choice are stored in the journal as they stand.
-type (
-	Entry  = format.PlaybookEntry
-	Fact   = format.PlaybookFact
-	Choice = format.PlaybookChoice
-)
+// Entry is one entry of a journal.
+type Entry = format.PlaybookEntry
+
+// Fact is one number or word of a step's result.
+type Fact = format.PlaybookFact
+
+// Choice is a moment to go back to, as a person is offered it.
+type Choice = format.PlaybookChoice
 
 // The events of a journal, for those who read it.
 const (

@@ -14,7 +14,7 @@ import (
 //go:embed transcript.html
 var transcriptPage string
 
-var transcriptTemplate = template.Must(template.New("transcript").Parse(transcriptPage))
+var transcriptTemplate = template.Must(template.New("transcript").Funcs(template.FuncMap{"show": oneLine}).Parse(transcriptPage))
 
 // transcript is a playbook run as people read it afterwards: who did what, when, why, and with which numbers.
 type transcript struct {
@@ -113,6 +113,9 @@ func entryText(e playbook.Entry) string {
 		}
 		if e.Exit != nil {
 			text += fmt.Sprintf(", exit %d", *e.Exit)
+		}
+		if e.Message != "" {
+			text += ": " + e.Message
 		}
 		return text
 	case playbook.EventEnded:

@@ -259,7 +259,7 @@ func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.J
 	}
 	decided := playbook.Decided{Question: "What becomes of job " + string(job.ID) + "?", Answer: way, By: by}
 	if way == wayStop {
-		return playbook.Result{}, stoppedAt(job, wrote)
+		return playbook.Result{}, stoppedAt(job)
 	}
 	if p.buried != nil {
 		select {
@@ -284,9 +284,9 @@ func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.J
 }
 
 // stoppedAt is the error of a person who leaves a job where it stands.
-func stoppedAt(job catalog.Job, wrote bool) error {
+func stoppedAt(job catalog.Job) error {
 	kind := pitr.KindRefused
-	if wrote {
+	if hasStep(job, "write") {
 		kind = pitr.KindHalfway
 	}
 	return pitr.Errorf(kind, "job "+string(job.ID), fmt.Sprintf("`pitr resume %[1]s`, `pitr undo %[1]s` or `pitr unfreeze %[1]s`", job.ID), "it was left where it stands")

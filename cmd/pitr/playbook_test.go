@@ -363,3 +363,65 @@ func TestTwoPeopleAreToldAboutEachOther(t *testing.T) {
 	s.same(s.good)
 	s.whole(t)
 }
+
+// TestPlaybookFilesOfTheDocumentsCanRun holds the example, the page, and what `pitr playbook new` prints to the commands that there are.
+func TestPlaybookFilesOfTheDocumentsCanRun(t *testing.T) {
+	s := newStage(t, nil, replsim.Options{})
+	s.ok("init", "--cluster-name", clusterName)
+	example, err := os.ReadFile("../../examples/playbook/bad-migration.yaml")
+	s.must(err)
+	page, err := os.ReadFile("../../docs/playbook.md")
+	s.must(err)
+	block := regexp.MustCompile(`(?m)^    name: [^\n]*\n(?:    [^\n]*\n)*`).FindString(string(page))
+	written := filepath.Join(t.TempDir(), "new.yaml")
+	s.ok("playbook", "new", written)
+	fresh, err := os.ReadFile(written)
+	s.must(err)
+	for name, content := range map[string]string{"example": string(example), "page": block, "new": string(fresh), "printed": s.ok("playbook", "new").out} {
+		options := playbook.CheckOptions{Commands: stepCommands(), Now: time.Now(), Nearest: nearest}
+		procedure, err := playbook.Parse([]byte(content), options)
+		if err == nil {
+			err = checkWords(context.Background(), procedure)
+		}
+		if err != nil || procedure.Cluster != clusterName || len(procedure.Steps) < 5 {
+			t.Errorf("the %s: %v\n%s", name, err, content)
+		}
+	}
+	s.refuses(t, refusal{args: []string{"playbook", "new", written}, code: exitRefused, says: []string{"exists"}, next: []string{"another name"}})
+}
+
+// TestPlaybookFilesAreCheckedAgainstTheProgram: what the real commands do not take is refused before the first step. // case U02
+func TestPlaybookFilesAreCheckedAgainstTheProgram(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, stageUsers, replsim.Options{})
+	s.play()
+	head := "name: night\ncluster: " + clusterName + "\nsteps:\n  - writers\n"
+	for _, c := range []struct{ steps, says, next string }{
+		{"  - fnd:\n", "line 5", "find"},
+		{"  - find: {sinse: 2h ago}\n", "sinse", "since"},
+		{"  - find: {until: sometime}\n", "sometime", "write a moment"},
+		{"  - find: {repo: \"file:///elsewhere\"}\n", "setting of the whole run", "pitr playbook run"},
+		{"  - report: {format: [html, xlsx]}\n", "format", ""},
+		{"  - verify: {level: high}\n", "whole number", ""},
+		{"  - playbook run:\n", "runs no playbook", ""},
+		{"  - archive run:\n", "never ends", ""},
+		{"  - snapshot:\n", `"snapshot" is no step`, ""},
+		{"  - notify: {webhook: x}\n", "not built yet", "--transcript"},
+	} {
+		file := s.file("wrong.yaml", head+c.steps)
+		got := s.pitr("playbook", "run", file, "--go-on", "--to", "now", "--confirm-target", clusterName)
+		if got.code != exitUsage || !strings.Contains(got.err, c.says) || !strings.Contains(got.err[strings.Index(got.err, "next:"):], c.next) {
+			t.Errorf("%q ends with %d:\n%s", c.steps, got.code, got.err)
+		}
+	}
+	other := s.file("other.yaml", strings.Replace(head, clusterName, "devices-us", 1))
+	s.refuses(t, refusal{args: []string{"playbook", "run", other, "--go-on"}, code: exitRefused, says: []string{"it is for cluster devices-us"}, next: []string{"--repo"}})
+	for _, transcript := range []string{"night.txt", "/nowhere/at/all/night.md"} {
+		if got := s.pitr("playbook", "run", "--go-on", "--to", "now", "--confirm-target", clusterName, "--transcript", transcript); got.code != exitUsage {
+			t.Errorf("a transcript in %s ends with %d:\n%s", transcript, got.code, got.err)
+		}
+	}
+	if runs := s.ok("playbook", "show", "--json").out; runs != "" {
+		t.Errorf("a refused run is in the journal:\n%s", runs)
+	}
+}
