@@ -235,12 +235,16 @@ func (j *journal) step(ctx context.Context, number int) (Result, error) {
 }
 
 // stopped says where the run stands, how to go on, and what the step itself says about that. The kind, and so the exit code,
-// is that of the step.
+// is that of the step; behind a restore it is halfway, since other kinds promise that nothing was written to the cluster.
 func stopped(state State, number int, err error) error {
+	kind := pitr.KindOf(err)
+	if job := state.Job(number); job != "" {
+		kind, err = pitr.KindHalfway, fmt.Errorf("after the restore, which is done (job %s): %w", job, err)
+	}
 	hint := fmt.Sprintf("`pitr playbook run --resume %s` goes on with this step", state.Run)
 	if own := pitr.HintOf(err); own != "" {
 		hint = own + "; then " + hint
 	}
-	return &pitr.Error{Kind: pitr.KindOf(err), Op: fmt.Sprintf("playbook step %s (%s)", ordinal(number, len(state.Steps)), state.Steps[number-1].Step.Command),
+	return &pitr.Error{Kind: kind, Op: fmt.Sprintf("playbook step %s (%s)", ordinal(number, len(state.Steps)), state.Steps[number-1].Step.Command),
 		Hint: hint, Err: err}
 }

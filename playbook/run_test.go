@@ -125,6 +125,16 @@ func TestAnotherFileOrVersionDoesNotGoOn(t *testing.T) {
 	}
 }
 
+// Behind a restore no failure may promise that nothing was written.
+func TestWhatFailsAfterTheRestoreIsHalfway(t *testing.T) {
+	repository, _ := newRepository(t)
+	a := &actor{fails: map[string]error{"report": pitr.Refusef("write the page", "choose another name", "it exists")}}
+	state, err := playbook.Run(t.Context(), optionsFor(repository, a), playbook.BuiltIn("devices-eu"))
+	if pitr.KindOf(err) != pitr.KindHalfway || !strings.Contains(err.Error(), "which is done") || !strings.Contains(pitr.HintOf(err), "choose another name; then") || state.Next() != 5 {
+		t.Errorf("%v at %s, next: %s", err, state.Where(), pitr.HintOf(err))
+	}
+}
+
 func TestWhatIsLeftOutAndWhatIsTakenBack(t *testing.T) {
 	repository, _ := newRepository(t)
 	partial := &actor{fails: map[string]error{"doctor": pitr.Errorf(pitr.KindPartial, "", "look", "two things were left out")}}

@@ -106,7 +106,8 @@ func (p *performer) jobResult(ctx context.Context, id format.ID) (playbook.Resul
 		return playbook.Result{}, err
 	}
 	line := newJobLine(found)
-	fmt.Fprintf(p.stepSession().out, "job %s is done and checked: %s records written, frozen for %.1f s\n", id, grouped(line.Restored), line.SecondsFrozen)
+	fmt.Fprintln(p.stepSession().out, wrapped("", fmt.Sprintf("job %s is done and checked: %s records written, frozen for %.1f s", id, grouped(line.Restored),
+		line.SecondsFrozen), p.width()))
 	result := playbook.Result{Job: id, Facts: []playbook.Fact{
 		{Name: "back to", Value: clockText(line.To)},
 		{Name: "records touched", Value: grouped(line.Touched)},
@@ -178,6 +179,10 @@ func (p *performer) settle(ctx context.Context, turn *playbook.Turn) (result pla
 		return playbook.Result{}, false, nil
 	default:
 		result, err = p.goOn(ctx, turn, job)
+		// Of a job that has written no failure may say that nothing was, not even that nobody answered.
+		if err != nil && hasStep(job, "write") && pitr.KindOf(err) != pitr.KindPartial {
+			err = &pitr.Error{Kind: pitr.KindHalfway, Op: "job " + string(job.ID), Err: err, Hint: pitr.HintOf(stoppedAt(job))}
+		}
 	}
 	if turn.Step.Command != "restore" {
 		result.End = "" // an undo that is a step of its own ends nothing

@@ -320,6 +320,10 @@ func TestKilledPlaybookIsTakenBack(t *testing.T) {
 	if got := s.with(p, "playbook", "run", "--resume", run); got.code != exitHalfway {
 		t.Errorf("who leaves a half-written restore alone ends with %d:\n%s", got.code, got.out)
 	}
+	p = &person{answers: []answer{{"Type a number", "x"}, {"Type a number", ""}, {"Type a number", "4"}}}
+	if got := s.with(p, "playbook", "run", "--resume", run); got.code != exitHalfway || strings.Contains(got.out, "nothing was written to a cluster") {
+		t.Errorf("who chooses nothing ends with %d:\n%s", got.code, got.out)
+	}
 	p = &person{answers: []answer{{"Type a number", "2"}, {"Type the name of the cluster", clusterName}}}
 	if got := s.with(p, "playbook", "run", "--resume", run); got.code != exitDone || !strings.Contains(got.out, "taken back") {
 		t.Fatalf("it ends with %d:\n%s", got.code, got.out)
