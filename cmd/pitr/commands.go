@@ -18,5 +18,5 @@ func commands(s streams) []*cli.Command {
 	}
 	list = append(list, jobCommands(s)...)
 	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), pruneCommand(s), leaseCommand(s),
-		configCommand(s), completionCommand(s), manCommand(s))
+		configCommand(s), playbookCommand(s), doctorCommand(s), runbookCommand(s), completionCommand(s), manCommand(s))
 }

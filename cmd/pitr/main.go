@@ -50,7 +50,9 @@ type streams struct {
 	// width is that of the terminal on the talk stream in columns, zero where there is none: then nothing is wrapped.
 	width int
 	env   func(string) string
-	now   func() time.Time
+	// inherit is the session of the playbook that runs a command as one of its steps; nil for a command of its own.
+	inherit *session
+	now     func() time.Time
 }
 
 func processStreams() streams {

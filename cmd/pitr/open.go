@@ -107,8 +107,8 @@ func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func
 	return run.openRepositoryIn(ctx, want, wrap)
 }
 
-// connect connects to the cluster with the credential of this name: uri or restore-uri.
-func (run *session) connect(ctx context.Context, credential string) (*cluster.Client, error) {
+// dial connects to the cluster with the credential of this name, whatever rights its user has.
+func (run *session) dial(ctx context.Context, credential string) (*cluster.Client, error) {
 	uri, err := run.settings.connection(ctx, credential)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,12 @@ func (run *session) connect(ctx context.Context, credential string) (*cluster.Cl
 		return nil, err
 	}
 	defer run.waitingFor(fmt.Sprintf("the cluster of %s, at most %s", variable(credential), timeout))()
-	client, err := cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+	return cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+}
+
+// connect connects to the cluster with the credential of this name: uri or restore-uri.
+func (run *session) connect(ctx context.Context, credential string) (*cluster.Client, error) {
+	client, err := run.dial(ctx, credential)
 	if err != nil {
 		return nil, err
 	}

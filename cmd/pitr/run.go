@@ -192,6 +192,10 @@ func action(s streams, names []string, do func(context.Context, *session, *cli.C
 		if err := checkArguments(c, names); err != nil {
 			return err
 		}
+		if s.inherit != nil {
+			step := *s.inherit
+			return do(c.Context, &step, c)
+		}
 		values, err := readSettings(c, os.Environ())
 		if err != nil {
 			return err
