@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -190,8 +191,13 @@ func TestAReviewOfAnotherListIsNoReview(t *testing.T) {
 	for what, c := range map[string]struct {
 		spoil func(*format.Review)
 		word  string
-		kind  pitr.Kind
+		// n is the number decided about, 2 where it is zero.
+		n    int64
+		kind pitr.Kind
 	}{
+		"a catalog step":  {n: 1, kind: pitr.KindCorrupt},
+		"no record":       {n: 3, kind: pitr.KindCorrupt},
+		"another count":   {spoil: func(r *format.Review) { r.Decisions["leave"] = 2 }, kind: pitr.KindCorrupt},
 		"another list":    {spoil: func(r *format.Review) { r.Changes = format.Sum([]byte("other")) }, kind: pitr.KindCorrupt},
 		"another's part":  {spoil: func(r *format.Review) { r.Parts[0].Name = partName(r.Job, 7) }, kind: pitr.KindCorrupt},
 		"an unknown word": {word: "maybe", kind: pitr.KindUnsupported},
@@ -205,7 +211,7 @@ func TestAReviewOfAnotherListIsNoReview(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Append(0, format.ReviewDecision{N: 2, Decision: word}.BSON()); err != nil {
+		if _, err := w.Append(0, format.ReviewDecision{N: cmp.Or(c.n, 2), Decision: word}.BSON()); err != nil {
 			t.Fatal(err)
 		}
 		sealed, err := w.Finish(partName(job.ID, 2), nil)
