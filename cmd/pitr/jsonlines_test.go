@@ -155,7 +155,7 @@ func (c *checker) check(got outcome, args ...string) []string {
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
 	"version session", "summary moved", "summary again", "prune stopped", "prune drastic",
 	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut",
-	"reconcile plan notes", "reconcile proposal notes"}
+	"review file cut", "review file replaced", "reconcile plan notes", "reconcile proposal notes"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -214,6 +214,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("reconcile plan", "reconcile", "plan", job)
 	s.meanwhileAll(job)
 	do("reconcile plan", "reconcile", "plan", job)
+	do("review file", "reconcile", "plan", job, "--review", filepath.Join(t.TempDir(), "review.csv"))
 	do("reconcile proposal", "reconcile", "apply", job, "--suggested", "--dry-run")
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
 	s.must(os.WriteFile(rules, []byte("rules: [{from: \"2000-01-01T00:00:00Z\", decision: put back}]"), 0o600))

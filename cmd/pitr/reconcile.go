@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 
@@ -16,7 +17,7 @@ import (
 )
 
 func reconcileCommand(s streams) *cli.Command {
-	rules := &cli.StringFlag{Name: "rules", Usage: "a `FILE` of rules; see docs/reconcile.md"}
+	rules := &cli.StringFlag{Name: "rules", Usage: "a `FILE` of rules for what no review has decided; see docs/reconcile.md"}
 	return &cli.Command{
 		Name: "reconcile", Usage: "put chosen records of a lost set back into life",
 		Description: "Example:\n   pitr reconcile plan 20251022T092001Z-k3f9q2",
@@ -25,15 +26,19 @@ func reconcileCommand(s streams) *cli.Command {
 				Name: "plan", Usage: "say what has become of every record of a lost set", ArgsUsage: "JOB",
 				Description: "Compares each record three ways, at the moment of the restore, at the end of the gap, and live now; groups\n" +
 					"duplicates by the unique indexes; suggests a decision with its reason. Writes nothing.\n\n" +
-					"Example:\n   pitr reconcile plan 20251022T092001Z-k3f9q2 --rules back.yaml",
-				Flags:  []cli.Flag{rules},
+					"Example:\n   pitr reconcile plan 20251022T092001Z-k3f9q2 --review lost.xlsx",
+				Flags: []cli.Flag{rules,
+					&cli.StringFlag{Name: "review", Usage: "write the `FILE` that people decide in, CSV or Excel by its ending; `pitr reconcile import` takes it back"},
+					&cli.BoolFlag{Name: "force", Usage: "replace the file of --review"}},
 				Action: action(s, []string{"JOB"}, runReconcilePlan),
 			},
+			reconcileImportCommand(s),
 			{
 				Name: "apply", Usage: "write what was decided, each record only if nobody has changed it", ArgsUsage: "JOB",
 				Description: "Finds every conflict beforehand, has the cluster's name typed, publishes the list of changes, and writes in\n" +
-					"small transactions while the service is up. What has changed meanwhile or would collide is left out and listed.\n\n" +
-					"Example:\n   pitr reconcile apply 20251022T092001Z-k3f9q2 --suggested --dry-run",
+					"small transactions while the service is up. What has changed meanwhile or would collide is left out and listed.\n" +
+					"Decided is what was imported; --rules or --suggested decide about the rest.\n\n" +
+					"Example:\n   pitr reconcile apply 20251022T092001Z-k3f9q2 --dry-run",
 				Flags: []cli.Flag{rules,
 					&cli.BoolFlag{Name: "suggested", Usage: "do what the plan suggests: put lost records back where nothing stands in their place"},
 					&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done; writes nothing to cluster or repository"},
@@ -103,7 +108,39 @@ func runReconcilePlan(ctx context.Context, run *session, c *cli.Context) error {
 	if printer.redactor, err = report.NewRedactor(run.settings.redact()); err != nil {
 		return err
 	}
+	if file := c.String("review"); file != "" {
+		return run.reviewPlan(plan, reviewSource{records: printer.reviewed(), groups: plan.Groups, replace: c.Bool("force")}, file)
+	}
 	return printer.print(c.String("rules"))
+}
+
+// reviewPlan writes the file that people decide in.
+func (run *session) reviewPlan(plan *reconcile.Plan, source reviewSource, file string) error {
+	written, err := run.writeReview(file, source)
+	if err != nil {
+		return err
+	}
+	if run.json {
+		return run.line(written)
+	}
+	fmt.Fprintf(run.out, "wrote %s: %s records, %s of them suggested to be put back\n", file, grouped(written.Records),
+		grouped(written.Suggested[reconcile.DecisionPutBack]))
+	run.next(fmt.Sprintf("pitr reconcile import %s %s", plan.Job, file), "when people have filled its column decision")
+	return nil
+}
+
+// reviewed gives the records with what the rules decide in the place of what is suggested, where there are rules.
+func (p *planPrinter) reviewed() iter.Seq2[reconcile.Record, error] {
+	return func(yield func(reconcile.Record, error) bool) {
+		for record, err := range p.plan.Records() {
+			if err == nil {
+				record.Suggested = p.decisionOf(record)
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // planRow is a row of the table that a plan prints.
@@ -243,7 +280,7 @@ func runReconcileApply(ctx context.Context, run *session, c *cli.Context) error 
 	if err != nil {
 		return err
 	}
-	rules, err := chosenRules(c)
+	rules, ruled, err := chosenRules(c)
 	if err != nil {
 		return err
 	}
@@ -257,27 +294,55 @@ func runReconcileApply(ctx context.Context, run *session, c *cli.Context) error 
 	}
 	defer job.close(ctx)
 	deps := job.reconcileDeps()
-	decisions, err := decide(ctx, deps, id, rules)
+	people, err := decided(ctx, deps, id)
 	if err != nil {
 		return err
+	}
+	decisions := people
+	switch {
+	case ruled:
+		byRule, err := decide(ctx, deps, id, rules)
+		if err != nil {
+			return err
+		}
+		decisions = byRule
+		if people != nil {
+			decisions = reconcile.Over(people, byRule)
+		}
+	case people == nil:
+		return nobodyDecided(id)
 	}
 	return job.applyDecisions(ctx, application{deps: deps, job: id, decisions: decisions, dryRun: c.Bool("dry-run"), typed: c.String("confirm-target")})
 }
 
-// chosenRules gives the rules of --rules or --suggested.
-func chosenRules(c *cli.Context) (reconcile.Rules, error) {
+// chosenRules gives the rules of --rules or --suggested, and whether there are any.
+func chosenRules(c *cli.Context) (reconcile.Rules, bool, error) {
 	file, suggested := c.String("rules"), c.Bool("suggested")
 	switch {
 	case file != "" && suggested:
-		return reconcile.Rules{}, pitr.Errorf(pitr.KindInvalid, "read the command line", "write `suggested: true` into the rules to have both",
+		return reconcile.Rules{}, false, pitr.Errorf(pitr.KindInvalid, "read the command line", "write `suggested: true` into the rules to have both",
 			"--rules and --suggested were given")
 	case file != "":
-		return readRules(file)
+		rules, err := readRules(file)
+		return rules, true, err
 	case suggested:
-		return reconcile.Suggested(), nil
+		return reconcile.Suggested(), true, nil
 	}
-	return reconcile.Rules{}, pitr.Errorf(pitr.KindInvalid, "read the command line", "give --rules FILE, or --suggested for what `pitr reconcile plan` suggests",
-		"nobody has decided what to put back")
+	return reconcile.Rules{}, false, nil
+}
+
+// decided gives what people have decided in reviews that were imported, nil where there is none.
+func decided(ctx context.Context, deps reconcile.Deps, id format.ID) (reconcile.Decisions, error) {
+	job, err := deps.Repository.Job(ctx, id)
+	if err != nil || len(job.Reviews) == 0 {
+		return nil, err
+	}
+	return reconcile.ReadReview(ctx, deps.Repository, job)
+}
+
+func nobodyDecided(id format.ID) error {
+	return pitr.Errorf(pitr.KindInvalid, "put records back", fmt.Sprintf("write a review file with `pitr reconcile plan %[1]s --review lost.xlsx`, and take it "+
+		"back with `pitr reconcile import %[1]s lost.xlsx`; or give --suggested, or --rules FILE", id), "nobody has decided what to put back")
 }
 
 func (j *job) reconcileDeps() reconcile.Deps {

@@ -63,12 +63,15 @@ func TestKilledReconciles(t *testing.T) {
 			}
 			killed := s.live()
 			gone := ""
-			for key := range killed {
+			for key, document := range killed {
 				if _, was := start[key]; !was && gone == "" { // put back by the killed attempt, and deleted by the service since
 					gone = key
-					id := strings.Trim(strings.SplitN(key, " ", 2)[1], `"`)
-					_, err := s.client.Database("deviceauth").Collection("devices").DeleteOne(context.Background(), bson.D{{Key: "_id", Value: id}})
+					result, err := s.client.Database("deviceauth").Collection("devices").DeleteOne(context.Background(),
+						bson.D{{Key: "_id", Value: bson.Raw(document).Lookup("_id")}})
 					s.must(err)
+					if result.DeletedCount != 1 {
+						t.Fatalf("%s was not there to delete", key)
+					}
 				}
 			}
 			job := s.reconcileJob()
