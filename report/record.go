@@ -25,8 +25,40 @@ type shownRecord struct {
 	key    string
 	groups []int
 	fields []shownField
+	there  presence
 	// more counts fields that the page leaves out; same those of them that are equal in all versions.
 	more, same int
+}
+
+// presence says which versions of a record there are, and which of them the live one equals.
+type presence int
+
+const (
+	thereT presence = 1 << iota
+	thereE
+	thereLive
+	liveIsT
+	liveIsE
+)
+
+func presenceOf(r reconcile.Record) presence {
+	var p presence
+	for _, v := range []struct {
+		document bson.Raw
+		bit      presence
+	}{{r.Change.T, thereT}, {r.Change.E, thereE}, {r.Live, thereLive}} {
+		if v.document != nil {
+			p |= v.bit
+		}
+	}
+	switch {
+	case r.Live == nil:
+	case bytes.Equal(r.Live, r.Change.T):
+		p |= liveIsT
+	case bytes.Equal(r.Live, r.Change.E):
+		p |= liveIsE
+	}
+	return p
 }
 
 // shownField is one field of a record in its versions.
@@ -107,34 +139,16 @@ func (r *shownRecord) shorten(to level) {
 // versions are the documents of a record, with what must not be shown hidden.
 type versions struct {
 	e, t, live bson.Raw
-	// looked says that the live database was looked at, so that a live document that is nil is absent; liveIs says which
-	// version the live document equals.
-	looked bool
-	liveIs version
-	limit  int
+	there      presence
+	limit      int
 }
-
-type version int
-
-const (
-	versionOther version = iota
-	versionT
-	versionE
-)
 
 func newShownRecord(r reconcile.Record, redact Redactor, at level) shownRecord {
 	c := r.Change
-	v := versions{looked: r.State != "", limit: at.value}
+	v := versions{there: presenceOf(r), limit: at.value}
 	v.e, v.t = redact.Pair(c.NS, c.E, c.T)
 	v.live, _ = redact.Pair(c.NS, r.Live, c.T)
-	switch {
-	case r.Live == nil:
-	case bytes.Equal(r.Live, c.T):
-		v.liveIs = versionT
-	case bytes.Equal(r.Live, c.E):
-		v.liveIs = versionE
-	}
-	shown := shownRecord{key: newCell(redact.Document(c.NS, c.Key.Filter()).Lookup("_id"), pageName).marked(), fields: v.fields(r.Merge, mergeRedactor{redact, c.NS})}
+	shown := shownRecord{key: newCell(redact.Document(c.NS, c.Key.Filter()).Lookup("_id"), pageName).marked(), there: v.there, fields: v.fields(r.Merge, mergeRedactor{redact, c.NS})}
 	shown.shorten(at)
 	r.Change.E, r.Change.T, r.Live, r.Merge, r.Change.Key = nil, nil, nil, nil, pitr.Key{}
 	shown.record = r
@@ -192,9 +206,9 @@ func (v versions) liveCell(f shownField, path diff.Path) cell {
 	switch {
 	case v.live == nil:
 		return cell{}
-	case v.liveIs == versionT:
+	case v.there&liveIsT != 0:
 		return f.t
-	case v.liveIs == versionE:
+	case v.there&liveIsE != 0:
 		return f.e
 	}
 	value, err := v.live.LookupErr(path...)
@@ -207,7 +221,7 @@ func (v versions) liveCell(f shownField, path diff.Path) cell {
 // liveOnly lists the fields that are the same at T and at E and another one now, by the first name of their path, which it
 // adds to the names.
 func (v versions) liveOnly(differing map[string]bool) []shownField {
-	if v.live == nil || v.liveIs != versionOther {
+	if v.live == nil || v.there&(liveIsT|liveIsE) != 0 {
 		return nil
 	}
 	var list []shownField

@@ -174,7 +174,8 @@ func groupsOf(groups []reconcile.Group) map[string][]int {
 }
 
 // row gives a record as a list: number, token, collection, key, class, state, choices, suggestion, reason, first and last
-// entry with their ordinals, operations, bursts, groups, fields, left-out fields, left-out fields that are the same.
+// entry with their ordinals, operations, bursts, groups, fields, left-out fields, left-out fields that are the same,
+// and which versions there are.
 func (r *shownRecord) row(t *texts) row {
 	c := r.record.Change
 	if len(r.groups) == 0 && r.record.Group > 0 {
@@ -188,7 +189,7 @@ func (r *shownRecord) row(t *texts) row {
 		c.N, r.record.Token, t.number(Printable(c.NS.String())), t.number(r.key), t.number(string(c.Class)), t.number(string(r.record.State)),
 		t.number(choices(r.record)), t.number(string(r.record.Suggested)), t.number(shortened(r.record.Reason)),
 		c.First.TS.Seconds(), c.First.TS.Ordinal(), c.Last.TS.Seconds(), c.Last.TS.Ordinal(), c.Ops,
-		append([]int{}, c.Bursts...), append([]int{}, r.groups...), fields, r.more, r.same,
+		append([]int{}, c.Bursts...), append([]int{}, r.groups...), fields, r.more, r.same, r.there,
 	}
 }
 

@@ -25,13 +25,6 @@ func shownValue(value bson.RawValue) string {
 	return w.String()
 }
 
-// shownDocument writes a document without its braces, for lines in which braces are noise.
-func shownDocument(document bson.Raw) string {
-	var w valueWriter
-	w.elements(document, 0)
-	return w.String()
-}
-
 type valueWriter struct{ strings.Builder }
 
 func (w *valueWriter) value(value bson.RawValue, depth int) {
@@ -150,14 +143,19 @@ func (w *valueWriter) list(array bson.Raw, depth int) {
 	w.WriteString("]")
 }
 
+// quoted writes a text in double quotes, or in single ones where that saves every escape in text that is JSON itself.
 func (w *valueWriter) quoted(text string) {
-	w.WriteByte('"')
+	mark := '"'
+	if strings.Contains(text, `"`) && !strings.Contains(text, "'") {
+		mark = '\''
+	}
+	w.WriteRune(mark)
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(w, `\x%02x`, text[0])
-		case r == '"' || r == '\\':
+		case r == mark || r == '\\':
 			w.WriteByte('\\')
 			w.WriteRune(r)
 		case r == '\n':
@@ -173,7 +171,7 @@ func (w *valueWriter) quoted(text string) {
 		}
 		text = text[size:]
 	}
-	w.WriteByte('"')
+	w.WriteRune(mark)
 }
 
 // plainName reports whether a field name needs no quotes.

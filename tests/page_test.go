@@ -343,9 +343,9 @@ func TestPageShowsWhatIsLive(t *testing.T) {
 func TestPageShowsHostileDataAsText(t *testing.T) {
 	hostile := map[string]string{
 		`</script><script>alert(1)</script>`: ``, `<img src=x onerror=alert(1)>`: ``, `{{.Title}}`: ``, `${alert(1)}`: ``, `javascript:alert(1)`: ``,
-		"\u2028\u2029": `\u2028\u2029`, `<!--<script>`: ``, `<svg onload=alert(1)>`: ``, `&lt;b&gt;`: ``, `"><iframe src="https://example.com">`: `\"><iframe src=\"https://example.com\">`,
-		`<base href="https://example.com">`: `<base href=\"https://example.com\">`, `__proto__`: ``, `constructor`: ``, "\x00\x1b]52;c;eA==\x07": `\u0000\u001b]52;c;eA==\u0007`,
-		"\u202egnp.exe": `\u202egnp.exe`, "\x1b[31mred": `\u001b[31mred`, `<meta http-equiv="refresh" content="0;url=https://example.com">`: `<meta http-equiv=\"refresh\" content=\"0;url=https://example.com\">`,
+		"\u2028\u2029": `\u2028\u2029`, `<!--<script>`: ``, `<svg onload=alert(1)>`: ``, `&lt;b&gt;`: ``, `"><iframe src="https://example.com">`: ``,
+		`<base href="https://example.com">`: ``, `__proto__`: ``, `constructor`: ``, "\x00\x1b]52;c;eA==\x07": `\u0000\u001b]52;c;eA==\u0007`,
+		"\u202egnp.exe": `\u202egnp.exe`, "\x1b[31mred": `\u001b[31mred`, `<meta http-equiv="refresh" content="0;url=https://example.com">`: ``,
 	}
 	b := startBrowser(t)
 	page := report.Page{Job: "J", Set: "hostile"}
@@ -374,7 +374,7 @@ func TestPageShowsHostileDataAsText(t *testing.T) {
 		if escaped == "" {
 			escaped = text
 		}
-		if !slices.Contains(shown, `"`+escaped+`"`) {
+		if !slices.Contains(shown, `"`+escaped+`"`) && !slices.Contains(shown, `'`+escaped+`'`) {
 			t.Errorf("hostile value %q is not shown as %s", text, escaped)
 		}
 	}
@@ -399,7 +399,7 @@ func TestPageAtItsEdges(t *testing.T) {
 	b.open(t, page, recordsOf([]reconcile.Record{recordOf(t, 17, "shop.orders", bson.D{{Key: "_id", Value: 1}, {Key: "long", Value: strings.Repeat("ü", 1<<20)}}, nil)}))
 	is(t, "one record", value[string](t, b, found)+value[string](t, b, where), "1 record1–1 of 1, page 1 of 1")
 	b.press(t, "#list .open", kb.Enter)
-	cell := value[string](t, b, `document.querySelector("#list .fields tr:nth-child(2) td:nth-child(3)").textContent`)
+	cell := value[string](t, b, `document.querySelector("#list .fields tr:nth-child(2) td").textContent`)
 	if shown, mark, _ := strings.Cut(cell, " … "); len([]rune(shown)) != 1000 || mark != "1,047,578 more characters" {
 		t.Errorf("the long value shows %d characters and says %q", len([]rune(shown)), mark)
 	}

@@ -2,6 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const texts = data.texts;
+const IN_T = 1, IN_E = 2, IN_LIVE = 4, LIVE_IS_T = 8, LIVE_IS_E = 16; // which versions there are
 const SAME = 0, CONFLICT = 2, MOVED = 3;
 
 // Decisions by letter, as they stand in the file, with the words for people and the key that sets them.
@@ -13,7 +14,7 @@ const letters = new Map(Array.from(decisions, ([letter, word]) => [word, letter]
 const records = data.rows.map((row, at) => ({
   at, n: row[0], token: row[1], ns: texts[row[2]], key: texts[row[3]], klass: texts[row[4]], state: texts[row[5]],
   choices: texts[row[6]], suggested: texts[row[7]], reason: texts[row[8]], first: row[9], firstAt: row[10], last: row[11],
-  lastAt: row[12], ops: row[13], bursts: row[14], groups: row[15], fields: row[16], more: row[17], same: row[18],
+  lastAt: row[12], ops: row[13], bursts: row[14], groups: row[15], fields: row[16], more: row[17], same: row[18], there: row[19],
 }));
 const byToken = new Map(records.map((r) => [r.token, r]));
 

@@ -1,5 +1,24 @@
 // The list: one line for each record, opened on demand.
 const versionNames = ["Before the damage", "At the end of the gap", "Live now"];
+
+// columns are the versions of a record that there are; where the live one equals another they share a column.
+function columns(r) {
+  const list = [];
+  if (r.there & IN_T) list.push({ at: 0, name: versionNames[0] + (r.there & LIVE_IS_T ? ", and live now" : "") });
+  if (r.there & IN_E) list.push({ at: 1, name: versionNames[1] + (r.there & LIVE_IS_E ? ", and live now" : "") });
+  if (r.there & IN_LIVE && !(r.there & (LIVE_IS_T | LIVE_IS_E))) list.push({ at: 2, name: versionNames[2] });
+  return list;
+}
+
+// absent tells which versions there are not.
+function absent(r) {
+  const places = [];
+  if (!(r.there & IN_T)) places.push("before the damage");
+  if (!(r.there & IN_E)) places.push("at the end of the gap");
+  if (data.looked && !(r.there & IN_LIVE)) places.push("live now");
+  return places.length ? "Not there " + places.join(", nor ") + "." : "";
+}
+
 let shown = []; // what the list shows, in its order
 const opened = new Set();
 
@@ -9,8 +28,9 @@ function textOf(number) { return number < 0 || number === undefined ? null : tex
 function preview(r) {
   const changes = r.klass === "changed" || r.klass === "unchanged in effect";
   const parts = [];
-  for (const f of r.fields) {
-    if (texts[f[0]] === "_id" || (changes && f[1] === SAME)) continue;
+  const fields = r.fields.filter((f) => texts[f[0]] !== "_id" && !(changes && f[1] === SAME));
+  const handy = fields.filter((f) => f.slice(2, 5).every((n) => n < 0 || texts[n].length <= 40));
+  for (const f of handy.length ? handy : fields) {
     const before = textOf(f[2]), after = textOf(f[3]);
     if (!changes) parts.push(texts[f[0]] + ": " + short(after ?? before ?? textOf(f[4]) ?? ""));
     else if (f[1] === MOVED) parts.push(texts[f[0]] + " moved");
@@ -32,7 +52,7 @@ function valueCell(number, cut, cls, label) {
 }
 
 // fieldRow shows a field in all versions; values that differ from the first one are marked.
-function fieldRow(r, f) {
+function fieldRow(f, versions) {
   const row = element("tr", f[1] === CONFLICT ? "conflict" : f[1] === SAME ? "same" : "");
   const name = element("th", "k");
   name.scope = "row";
@@ -42,11 +62,16 @@ function fieldRow(r, f) {
   if (f[1] === CONFLICT) name.append(element("span", "tag warn", "changed on both sides"));
   if (f[1] === MOVED) name.append(element("span", "tag", "has another place"));
   row.append(name);
-  const versions = data.looked ? 3 : 2;
-  for (let i = 0; i < versions; i++) {
-    const differs = f[1] !== SAME && i > 0 && f[2 + i] !== f[2];
-    row.append(valueCell(f[2 + i], f[5 + i], differs ? (i === 1 ? "gap" : "live") : "", versionNames[i]));
+  if (f[1] === SAME && versions.length > 1) {
+    const cell = valueCell(f[2 + versions[0].at], f[5 + versions[0].at], "", "In all versions");
+    cell.colSpan = versions.length;
+    row.append(cell);
+    return row;
   }
+  versions.forEach((version, i) => {
+    const differs = f[1] !== SAME && i > 0 && f[2 + version.at] !== f[2 + versions[0].at];
+    row.append(valueCell(f[2 + version.at], f[5 + version.at], differs ? (version.at === 1 ? "gap" : "live") : "", version.name));
+  });
   return row;
 }
 
@@ -64,7 +89,7 @@ function body(r) {
   const box = element("div", "body");
   if (r.suggested || r.reason) {
     const line = element("p", "suggestion");
-    if (r.suggested) line.append("pitr suggests: ", element("strong", "", r.suggested), ". ");
+    if (r.suggested) line.append("pitr suggests: ", element("strong", "", r.suggested), r.reason ? " \u2013 " : "");
     line.append(r.reason);
     box.append(line);
   }
@@ -76,8 +101,8 @@ function body(r) {
     line.append(button);
     box.append(line);
   }
+  if (absent(r)) box.append(element("p", "absent", absent(r)));
   if (r.fields.length) box.append(fieldTable(r));
-  else box.append(element("p", "soft", r.klass === "came and went" ? "Made and deleted within the gap: there is no version of it." : "There is no field to show."));
   const left = [];
   if (r.same) left.push(count(r.same) + " fields that are the same in all versions");
   if (r.more) left.push(count(r.more) + " more fields");
@@ -93,14 +118,17 @@ function body(r) {
 function fieldTable(r) {
   const scroll = element("div", "scroll"), table = element("table", "fields"), head = element("tr");
   const title = element("caption", "hidden", "Fields of " + r.key);
-  for (const name of ["Field", ...versionNames.slice(0, data.looked ? 3 : 2)]) {
+  const versions = columns(r);
+  table.classList.add("of" + versions.length);
+  for (const name of ["Field", ...versions.map((v) => v.name)]) {
     const cell = element("th", "", name);
     cell.scope = "col";
+    cell.setAttribute("role", "columnheader");
     head.append(cell);
   }
   const top = element("thead"), rows = element("tbody");
   top.append(head);
-  for (const f of r.fields) rows.append(fieldRow(r, f));
+  for (const f of r.fields) rows.append(fieldRow(f, versions));
   table.setAttribute("role", "table");
   table.append(title, top, rows);
   scroll.append(table);
@@ -141,12 +169,14 @@ function toggle(li, r, always) {
 
 function picker(r) {
   if (!r.choices) return element("span", "nothing", "nothing to decide");
-  const select = element("select", "decision");
+  const box = element("div", "pick"), select = element("select", "decision");
   select.setAttribute("aria-label", "Decision for " + short(r.key));
   select.append(option("", "no decision"));
-  for (const [letter, word] of decisions) if (r.choices.includes(letter)) select.append(option(letter, word + (r.suggested === word ? " (suggested)" : "")));
+  for (const [letter, word] of decisions) if (r.choices.includes(letter)) select.append(option(letter, word));
   select.addEventListener("change", () => decideOne(r, select.value));
-  return select;
+  box.append(select);
+  if (r.suggested) box.append(element("span", "hint", "suggested: " + r.suggested));
+  return box;
 }
 
 function option(value, text) {
