@@ -96,6 +96,7 @@ func (r *jobReport) lookBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hideValues(r.redactor, findings.Events)
 	for _, event := range findings.Events {
 		r.events = append(r.events, report.Event{At: event.OpTime.TS, What: strings.Replace(eventText(event), " "+event.NS.String(), "", 1), Where: event.NS.String()})
 	}
