@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"iter"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -406,8 +408,8 @@ func TestPageAtItsEdges(t *testing.T) {
 	is(t, "where all of it stands", value[string](t, b, `document.querySelector(".cutnote").textContent`), "Some values are cut. All of it stands in the line with n = 17 of pitr report J --json")
 	many := manyDevices(t, 10_001)
 	b.open(t, page, recordsOf(many))
-	is(t, "one too many", value[string](t, b, found)+value[string](t, b, `document.querySelector("main").innerText.match(/\d+ more records? .*?lists all of them/)[0]`),
-		"10,000 records1 more records are not on this page. pitr report J --json lists all of them")
+	is(t, "one too many", value[string](t, b, found)+value[string](t, b, `document.querySelector("main").innerText.match(/\d+ more record.*?lists all of them/)[0]`),
+		"10,000 records1 more record is not on this page. pitr report J --json lists all of them")
 }
 
 // TestPagePrintsEveryRecord: print shows all records that are found, opened, and puts the page back afterwards. // case F11
@@ -423,5 +425,20 @@ func TestPagePrintsEveryRecord(t *testing.T) {
 	}
 	b.run(t, emulation.SetEmulatedMedia().WithMedia(""))
 	b.becomes(t, counts, "50 listed, 0 opened")
+	b.quiet(t, address)
+}
+
+// TestPageWorksWithoutMemory: where the browser keeps nothing, decisions are made and saved all the same.
+func TestPageWorksWithoutMemory(t *testing.T) {
+	b := startBrowser(t)
+	b.run(t, chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := page.AddScriptToEvaluateOnNewDocument(`Object.defineProperty(window, "localStorage", {get() { throw new DOMException("no", "SecurityError"); }})`).Do(ctx)
+		return err
+	}))
+	address := b.open(t, report.Page{Job: "J", Set: t.Name()}, recordsOf(manyDevices(t, 3)))
+	b.press(t, "#list .open", "p")
+	if got := fmt.Sprint(b.saved(t, "decisions-J.csv")); got != "[[token decision] [token1 put back]]" {
+		t.Errorf("saved %s", got)
+	}
 	b.quiet(t, address)
 }
