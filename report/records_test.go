@@ -215,7 +215,7 @@ func FuzzPageData(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add([]byte(document), []byte(document)[:len(document)-1])
+		f.Add(document, document[:len(document)-1])
 	}
 	f.Fuzz(func(t *testing.T, e, live []byte) {
 		key, err := pitr.KeyOf(bson.Raw(e))
