@@ -121,84 +121,77 @@ func spansOf(segments []Segment) []span {
 // same entry. It cannot be passed, whatever reaches across, when two spans name different entries there: one of them is
 // wrong, and a listing does not tell which.
 func windowsOf(spans []span) []pitr.Window {
-	sorted := slices.Clone(spans)
-	slices.SortFunc(sorted, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.After, b.After), cmp.Compare(a.Through, b.Through))
-	})
-	ends := digestsByEnd(sorted)
+	edges := edgesOf(spans)
 	var windows []pitr.Window
-	for i := 0; i < len(sorted); {
-		group := i
-		for group < len(sorted) && sorted[group].After == sorted[i].After {
-			group++
+	var open pitr.Window // the window that is being joined; empty before the first
+	for len(edges) > 0 {
+		here := edges[0].bound
+		n := 1
+		for n < len(edges) && edges[n].bound == here {
+			n++
 		}
-		same := sorted[i:group]
-		through := same[len(same)-1].Through
-		last := len(windows) - 1
+		at := meetingOf(edges[:n])
+		edges = edges[n:]
+		across := open.Through > here && !at.contradicts
+		joined := open.Through == here && at.joins && !at.contradicts
+		if !across && !joined && !open.IsEmpty() && (at.begins || open.Through > here) {
+			windows = append(windows, pitr.Window{After: open.After, Through: min(open.Through, here)})
+			// What reached across a contradiction goes on behind it.
+			open = pitr.Window{After: here, Through: max(open.Through, here)}
+		}
+		if open.IsEmpty() {
+			open.After = here
+		}
+		open.Through = max(open.Through, at.through)
+	}
+	if !open.IsEmpty() {
+		windows = append(windows, open)
+	}
+	return windows
+}
+
+// edge is the beginning or the end of a span: the bound, the entry that it names there, and for a beginning how far the
+// span goes.
+type edge struct {
+	bound   pitr.Timestamp
+	digest  format.Short
+	through pitr.Timestamp
+}
+
+func (e edge) begins() bool { return e.through != 0 }
+
+func edgesOf(spans []span) []edge {
+	edges := make([]edge, 0, 2*len(spans))
+	for _, s := range spans {
+		edges = append(edges, edge{bound: s.After, digest: s.prev, through: s.Through}, edge{bound: s.Through, digest: s.last})
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.bound, b.bound) })
+	return edges
+}
+
+// meeting is what the edges at one bound say together.
+type meeting struct {
+	begins, joins, contradicts bool
+	// through is how far the spans go that begin here.
+	through pitr.Timestamp
+}
+
+func meetingOf(edges []edge) meeting {
+	var m meeting
+	named, ended, begun := unseen, false, false
+	for _, e := range edges {
+		m.begins = m.begins || e.begins()
+		m.through = max(m.through, e.through)
 		switch {
-		case last >= 0 && same[0].After < windows[last].Through,
-			last >= 0 && same[0].After == windows[last].Through && anyJoins(same, ends[same[0].After]):
-			windows[last].Through = max(windows[last].Through, through)
-		default:
-			windows = append(windows, pitr.Window{After: same[0].After, Through: through})
+		case e.digest == unseen:
+			continue
+		case named == unseen:
+			named = e.digest
+		case named != e.digest:
+			m.contradicts = true
 		}
-		i = group
+		ended, begun = ended || !e.begins(), begun || e.begins()
 	}
-	return splitAt(windows, contradictions(sorted))
-}
-
-func digestsByEnd(spans []span) map[pitr.Timestamp][]format.Short {
-	ends := make(map[pitr.Timestamp][]format.Short, len(spans))
-	for _, s := range spans {
-		if !slices.Contains(ends[s.Through], s.last) {
-			ends[s.Through] = append(ends[s.Through], s.last)
-		}
-	}
-	return ends
-}
-
-func anyJoins(spans []span, ends []format.Short) bool {
-	return slices.ContainsFunc(spans, func(s span) bool {
-		return s.prev != unseen && slices.Contains(ends, s.prev)
-	})
-}
-
-// contradictions gives the bounds for which spans name different entries, in order of time.
-func contradictions(spans []span) []pitr.Timestamp {
-	named := make(map[pitr.Timestamp]format.Short, len(spans))
-	wrong := map[pitr.Timestamp]bool{}
-	name := func(bound pitr.Timestamp, digest format.Short) {
-		if digest == unseen {
-			return
-		}
-		if known, ok := named[bound]; ok && known != digest {
-			wrong[bound] = true
-		}
-		named[bound] = digest
-	}
-	for _, s := range spans {
-		name(s.Through, s.last)
-		name(s.After, s.prev)
-	}
-	bounds := make([]pitr.Timestamp, 0, len(wrong))
-	for bound := range wrong {
-		bounds = append(bounds, bound)
-	}
-	slices.Sort(bounds)
-	return bounds
-}
-
-func splitAt(windows []pitr.Window, bounds []pitr.Timestamp) []pitr.Window {
-	var split []pitr.Window
-	for _, window := range windows {
-		for len(bounds) > 0 && bounds[0] < window.Through {
-			if bounds[0] > window.After {
-				split = append(split, pitr.Window{After: window.After, Through: bounds[0]})
-				window.After = bounds[0]
-			}
-			bounds = bounds[1:]
-		}
-		split = append(split, window)
-	}
-	return split
+	m.joins = ended && begun
+	return m
 }

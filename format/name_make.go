@@ -89,6 +89,11 @@ func ReviewName(job ID, number int) (Name, error) {
 	return build(KindReview, JobPrefix(job)+"review-"+digits(number, widthReview)+endJSON)
 }
 
+// DecisionsName names a part of the decisions of a review, counted from 0.
+func DecisionsName(job ID, review, part int) (Name, error) {
+	return build(KindDecisions, JobPrefix(job)+"review-"+digits(review, widthReview)+"-"+digits(part, widthDecisions)+endContainer)
+}
+
 // PlaybookName names an entry in the journal of a playbook run, counted from 1.
 func PlaybookName(run ID, number int) (Name, error) {
 	return build(KindPlaybook, "playbooks/"+string(run)+"/"+digits(number, widthPlaybook)+endJSON)

@@ -258,3 +258,58 @@ func TestExpiryIsToleratedByName(t *testing.T) {
 		}
 	}
 }
+
+// A server may log a replacement as the difference of both documents: what counts is the document that comes out.
+func TestDifferencesAreJudgedByTheirResult(t *testing.T) {
+	task := rewindTask(t)
+	plan, err := guard.PlanTo(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sku, own := range map[string]bool{"b": true, "z": false} {
+		cluster := shop(t)
+		lookout := watch(cluster, plan)
+		cluster.Append(bson.D{{Key: "op", Value: "u"}, {Key: "ns", Value: items.String()}, {Key: "ui", Value: pitr.UUID{7}.Binary()},
+			{Key: "o", Value: bson.D{{Key: "$v", Value: int32(2)}, {Key: "diff", Value: bson.D{{Key: "u", Value: bson.D{{Key: "sku", Value: sku}}}}}}},
+			{Key: "o2", Value: bson.D{{Key: "_id", Value: int32(1)}}}})
+		if err := lookout.Check(t.Context()); (err == nil) != own {
+			t.Errorf("a difference to %s: %v", sku, err)
+		}
+	}
+}
+
+// A transaction that was open at the freeze and counts after it is a stray, although its operations were logged before F: no
+// state at F has them. One that is given up is none.
+func TestTransactionOpenAtTheFreezeIsAStray(t *testing.T) {
+	task := rewindTask(t)
+	plan, err := guard.PlanTo(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert := bson.D{{Key: "op", Value: "i"}, {Key: "ns", Value: items.String()}, {Key: "ui", Value: pitr.UUID{7}.Binary()}, {Key: "o", Value: item(t, 9, "x")}}
+	part := func(o bson.D, previous pitr.OpTime) bson.D {
+		return bson.D{{Key: "op", Value: "c"}, {Key: "ns", Value: "admin.$cmd"}, {Key: "o", Value: o},
+			{Key: "lsid", Value: bson.D{{Key: "id", Value: 1}}}, {Key: "txnNumber", Value: int64(1)},
+			{Key: "prevOpTime", Value: bson.D{{Key: "ts", Value: previous.TS.BSON()}, {Key: "t", Value: previous.Term}}}}
+	}
+	for name, end := range map[string]bson.D{
+		"committed": {{Key: "applyOps", Value: bson.A{}}, {Key: "count", Value: int64(1)}},
+		"given up":  {{Key: "abortTransaction", Value: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, c := shop(t), &clock{}
+			cluster.Append(part(bson.D{{Key: "applyOps", Value: bson.A{insert}}, {Key: "partialTxn", Value: true}}, pitr.OpTime{Term: -1}))
+			head := pitr.OpTime{TS: cluster.Now(), Term: 1}
+			f, err := guard.Freeze(t.Context(), cluster, guard.WayBlock, c.options(cluster))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster.Append(part(end, head))
+			var seen *guard.Stray
+			err = guard.NewWatch(cluster, plan.Ledger(), guard.WatchOptions{From: f, Blocked: f}).Check(t.Context())
+			if stray := errors.As(err, &seen); stray != (name == "committed") || !stray && err != nil {
+				t.Errorf("the watch says %v", err)
+			}
+		})
+	}
+}

@@ -57,6 +57,10 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	if err != nil {
 		return nil, err
 	}
+	for _, obstacle := range noted.obstacles {
+		return nil, pitr.Errorf(pitr.KindUnsupported, "", "choose a moment behind it, or another scope with --only and --except",
+			"the entry at %s on %s cannot be undone: %s", obstacle.At.TS, obstacle.NS, obstacle.What)
+	}
 	g := &Gap{Window: window, documents: noted.documents, drops: noted.dropped}
 	g.Bursts, g.numbers = noted.bursts.finish()
 	var t, e []pitr.Collection

@@ -137,6 +137,35 @@ func TestGapClasses(t *testing.T) {
 	}
 }
 
+// An insert inside an applyOps that somebody sent by hand can meet a document that is there: what it replaced comes back.
+func TestInsertByHandOverADocument(t *testing.T) {
+	byHand := func(ops ...string) string {
+		return `"op":"c","ns":"admin.$cmd","o":{"applyOps":[{` + strings.Join(ops, "},{") + `}]}`
+	}
+	h := tell(t, history.Options{}, []string{`{"_id":1,"a":1}`},
+		byHand(insert(firstID, "shop.orders", `{"_id":1,"a":2}`), insert(firstID, "shop.orders", `{"_id":2}`)))
+	expectLines(t, "the gap", changes(t, h, pitr.Window{After: at(0), Through: at(1)}),
+		`shop.orders changed: {1,"a":1} -> {1,"a":2}, 1-1 x1`,
+		`shop.orders created: {- -> {2}, 1-1 x1`)
+}
+
+// An operation without the identity of its collection is never left out of a gap in silence.
+func TestOperationWithoutACollectionIsInTheWay(t *testing.T) {
+	h := tell(t, history.Options{}, []string{`{"_id":1,"a":1}`},
+		`"op":"c","ns":"admin.$cmd","o":{"applyOps":[{"op":"u","ns":"shop.orders","o":{"$v":2,"diff":{"u":{"a":2}}},"o2":{"_id":1}}]}`)
+	window := pitr.Window{After: at(0), Through: at(1)}
+	if _, err := h.Gap(context.Background(), window, history.GapOptions{}); pitr.KindOf(err) != pitr.KindUnsupported {
+		t.Errorf("the gap: %v", err)
+	}
+	price, err := h.Price(context.Background(), window, pitr.Scope{})
+	if err != nil || len(price.Obstacles) != 1 || price.Obstacles[0].NS != orders {
+		t.Errorf("the price is %+v, %v", price, err)
+	}
+	if price, err := h.Price(context.Background(), window, pitr.Scope{Except: []string{"shop"}}); err != nil || len(price.Obstacles) != 0 {
+		t.Errorf("the price of another scope is %+v, %v", price, err)
+	}
+}
+
 func TestGapOfCollections(t *testing.T) {
 	with := func(uuid pitr.UUID) string { return `{"$uuid":"` + uuid.String() + `"}` }
 	base := []string{`{"_id":1}`, `{"_id":2}`}

@@ -16,7 +16,8 @@ type touched struct {
 	key         pitr.Key
 	first, last pitr.OpTime
 	ops         int
-	// born says that its first entry is an insert: it was absent before. gone says that its last one is a delete.
+	// born says that its first entry is an insert of the server's own making: it was absent before. gone says that its last
+	// one is a delete.
 	born, gone bool
 	bursts     []int32
 	t, e       bson.Raw
@@ -150,8 +151,13 @@ func (c *collector) unknown(e *oplog.Entry, err error) error {
 	return nil
 }
 
-// touch notes one operation on a document.
+// touch notes one operation on a document. Without the identity of its collection, as in what a user of old applied by hand,
+// it belongs to no document of the gap: it stands in the way, and is not passed over.
 func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
+	if o.UUID.IsZero() {
+		c.obstacles = append(c.obstacles, Obstacle{NS: o.NS, At: group.OpTime, What: "an operation that does not say which collection it means"})
+		return nil
+	}
 	key, err := o.Key()
 	if err != nil {
 		return err
@@ -168,7 +174,7 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	c.see(o.UUID, o.NS)
 	each := documents[key.Equal()]
 	if each == nil {
-		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert}
+		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
 		documents[key.Equal()] = each
 		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
 		if c.bytes > c.limit {

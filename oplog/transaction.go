@@ -21,6 +21,8 @@ type Committed struct {
 	OpTime, First pitr.OpTime
 	Wall          time.Time
 	Session       Session
+	// ByHand says that the group may be an applyOps that a user sent, whose inserts can meet documents that are there.
+	ByHand bool
 	// Ops are the operations in order. They are valid until the next Push; their bytes stay.
 	Ops []Op
 }
@@ -134,7 +136,9 @@ func (a *Assembler) batch(e *Entry, batch Batch) (Committed, bool, error) {
 		return Committed{}, false, a.extend(e, batch)
 	case e.Alone || e.Previous.IsZero():
 		ops, err := decodeOps(nil, batch.Ops, 0)
-		return e.group(ops), err == nil, err
+		group := e.group(ops)
+		group.ByHand = !e.Alone && e.Session.IsZero()
+		return group, err == nil, err
 	}
 	if err := a.extend(e, batch); err != nil {
 		return Committed{}, false, err

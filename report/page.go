@@ -85,7 +85,7 @@ type pageView struct {
 	MoreGroups, MoreEvents, MoreCounts int
 	MoreRecords                        int64
 	ImportCommand, DryRun, PlanCommand string
-	ListCommand                        string
+	ListCommand, LiveCommand           string
 }
 
 // groupView is a group of duplicates, told in texts.
@@ -135,6 +135,7 @@ func WritePage(to io.Writer, page Page, records iter.Seq2[reconcile.Record, erro
 		view.MoreRecords += row.Missing
 	}
 	view.ListCommand, view.PlanCommand = "pitr report "+page.Job+" --json", "pitr reconcile plan "+page.Job
+	view.LiveCommand = "pitr report " + page.Job + " --live --html FILE"
 	view.ImportCommand, view.DryRun = "pitr reconcile import "+page.Job+" decisions-"+page.Job+".csv", "pitr reconcile apply "+page.Job+" --dry-run"
 	view.Counts, view.MoreCounts = head(view.Counts, pageCollections)
 	view.Timeline, view.MoreEvents = head(page.Timeline, pageEvents)

@@ -21,10 +21,16 @@ type Contents interface {
 	Scan(ctx context.Context, r pitr.Range) iter.Seq2[pitr.Batch, error]
 }
 
+// CopySource is what can be copied: catalog and documents as of a moment. Past is one.
+type CopySource interface {
+	Catalog(ctx context.Context, at pitr.Timestamp, scope pitr.Scope) ([]pitr.Collection, error)
+	Documents(ctx context.Context, at pitr.Timestamp, collection pitr.Collection) iter.Seq2[bson.Raw, error]
+}
+
 // CopyDeps are what a copy works with. All but Workers, Operator, Version and Progress are required.
 type CopyDeps struct {
 	Repository *catalog.Repository
-	Past       Past
+	Past       CopySource
 	// Target is the cluster that gets the copy, Contents the same cluster for reading back.
 	Target   guard.StagingTarget
 	Contents Contents
@@ -164,7 +170,7 @@ func (i *CopyIntent) check(ctx context.Context, deps CopyDeps) error {
 // Confirm takes the host:port of the target as a person has typed it.
 func (i CopyIntent) Confirm(typed string) (Confirmed, error) {
 	if typed == "" || typed != i.Target.Member && !slices.Contains(i.Target.Hosts, typed) {
-		return Confirmed{}, pitr.Refusef("confirm the target", "type the address of the target, as host:port", "%.80q is not the address of the target", typed)
+		return Confirmed{}, pitr.Refusef("confirm the target", "type the address of the target, or give --confirm-target "+i.Target.Member, "%.80q is not the address of the target", typed)
 	}
 	digest, err := Intent{Intent: i.Intent}.digest()
 	return Confirmed{intent: digest}, err

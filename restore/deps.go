@@ -105,10 +105,13 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Sleep    func(context.Context, time.Duration) error
-	Random   io.Reader
+	// Clock is that of the lease, the machine's when nil.
+	Clock  catalog.Clock
+	Random io.Reader
 }
 
-func (d Deps) withDefaults() Deps {
+// WithDefaults fills in what may be left out.
+func (d Deps) WithDefaults() Deps {
 	d.Progress = cmp.Or(d.Progress, pitr.Silent)
 	d.WorkFolder = cmp.Or(d.WorkFolder, os.TempDir())
 	if d.Log == nil {

@@ -81,3 +81,40 @@ func TestObstaclesThatComeAfterTheIntent(t *testing.T) {
 		})
 	}
 }
+
+// A job that was killed after it had verified its result and lifted its block is over, whatever others have written since:
+// resume ends its records, so that the cluster's later moments can be reached. // case C02
+func TestKilledAfterTheBlockWasLifted(t *testing.T) {
+	whole := &life{}
+	w, at := incident(t)
+	_, _, err := w.run(whole, restore.Request{To: at})
+	w.must(err)
+	lifted := 0
+	for deed := whole.deeds.Load(); ; deed-- {
+		w, at := incident(t)
+		mortal := &life{}
+		mortal.deadline.Store(deed)
+		_, id, err := w.run(mortal, restore.Request{To: at})
+		w.bury()
+		if pitr.KindOf(err) != pitr.KindHalfway {
+			t.Fatalf("killed before deed %d: %v", deed, err)
+		}
+		if w.blocked() {
+			break
+		}
+		lifted++
+		w.put(devices, document(t, "_id", int32(7), "hash", int32(7), "serial", int32(70), "status", "later"))
+		later := capture(w.cluster)
+		outcome, err := restore.Resume(t.Context(), w.deps(&life{}), id)
+		if err != nil || outcome.Written == 0 || outcome.First.IsZero() || outcome.Last.TS >= w.cluster.Now() {
+			t.Fatalf("killed before deed %d: resume: %v, %+v", deed, err, outcome)
+		}
+		w.must(w.same(later))
+		if found, err := w.repository.Job(t.Context(), id); err != nil || !found.Done() {
+			t.Errorf("killed before deed %d: %v, %+v", deed, err, found.Result)
+		}
+	}
+	if lifted == 0 {
+		t.Fatal("no kill came after the block was lifted")
+	}
+}

@@ -3,6 +3,9 @@ package restore_test
 import (
 	"context"
 	"iter"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +152,46 @@ func TestMismatchWithTheArchiveIsCorrupt(t *testing.T) {
 	}
 	if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindRefused {
 		t.Errorf("resume of a job that has ended: %v", err)
+	}
+}
+
+// misfolded is an archive that folds another catalog at F than the live one.
+type misfolded struct {
+	*world
+	wrong func([]pitr.Collection)
+}
+
+func (m misfolded) Gap(ctx context.Context, gap pitr.Window, scope pitr.Scope) (restore.Gap, error) {
+	folded, err := m.world.Gap(ctx, gap, scope)
+	folded.E = slices.Clone(folded.E)
+	m.wrong(folded.E)
+	folded.Steps = guard.Steps(folded.E, folded.T)
+	return folded, err
+}
+
+// So does a live catalog that is not what the archive says: an index or an identity that no entry tells of.
+func TestCatalogThatIsNotTheArchivesIsCorrupt(t *testing.T) {
+	for name, wrong := range map[string]func(*pitr.Collection){
+		"an index":    func(c *pitr.Collection) { c.Indexes = c.Indexes[:1] },
+		"options":     func(c *pitr.Collection) { c.Options = document(t, "validationLevel", "off") },
+		"an identity": func(c *pitr.Collection) { c.UUID = pitr.UUID{99} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, at := incident(t)
+			w.t = t
+			damaged := capture(w.cluster)
+			deps := w.deps(&life{})
+			deps.Past = misfolded{world: w, wrong: func(e []pitr.Collection) {
+				wrong(&e[slices.IndexFunc(e, func(c pitr.Collection) bool { return c.NS == devices })])
+			}}
+			intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+			w.must(err)
+			_, _, err = w.confirmed(deps, intent)
+			if pitr.KindOf(err) != pitr.KindCorrupt {
+				t.Errorf("run: %v", err)
+			}
+			w.untouched(damaged)
+		})
 	}
 }
 
@@ -314,4 +357,116 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 		t.Errorf("run: %v", err)
 	}
 	w.untouched(capture(w.cluster))
+}
+
+// A cluster that is not the repository's is refused when the job is planned. // case W01 // case D15
+func TestOtherClustersAreRefusedAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*pitr.Server)
+		kind   pitr.Kind
+	}{
+		"other set":          {func(s *pitr.Server) { s.SetID = "f" }, pitr.KindRefused},
+		"no known host":      {func(s *pitr.Server) { s.Hosts = []string{"x:1"} }, pitr.KindRefused},
+		"no right to see it": {func(s *pitr.Server) { s.SetID = "" }, pitr.KindDenied},
+		"no oplog":           {func(s *pitr.Server) { s.Ability = pitr.AbilityDocuments }, pitr.KindUnsupported},
+	} {
+		w, at := incident(t)
+		deps := w.deps(&life{})
+		deps.Target = elsewhere{deps.Target, test.change}
+		if _, err := restore.Plan(t.Context(), deps, restore.Request{To: at}); pitr.KindOf(err) != test.kind || pitr.HintOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// leap is a clock that can jump, as after the sleep of a machine.
+type leap struct {
+	start  time.Time
+	jumped atomic.Int64
+}
+
+func (l *leap) Wall() time.Time       { return time.Now().Add(time.Duration(l.jumped.Load())) }
+func (l *leap) Steady() time.Duration { return time.Since(l.start) + time.Duration(l.jumped.Load()) }
+func (l *leap) After(d time.Duration) <-chan time.Time {
+	return time.After(d)
+}
+
+// A machine that slept past its lease does not write any more, whoever has the lease by then. // case C11
+func TestSleeperStops(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		w, at := incident(t)
+		damaged := capture(w.cluster)
+		deps := w.deps(&life{})
+		clock := &leap{start: time.Now()}
+		deps.Clock = clock
+		written := 0
+		if before {
+			w.corrupt = func(*pitr.Change) { clock.jumped.Store(int64(2 * time.Minute)) }
+		} else {
+			w.cluster.BeforeWrite = func(string) error {
+				if written++; written == 3 {
+					clock.jumped.Store(int64(2 * time.Minute))
+				}
+				return nil
+			}
+		}
+		intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+		w.must(err)
+		_, id, err := w.confirmed(deps, intent)
+		want := pitr.KindHalfway
+		if before {
+			want = pitr.KindLocked
+		}
+		if pitr.KindOf(err) != want || written > 3 {
+			t.Errorf("before the first write %v: %v after %d writes", before, err, written)
+		}
+		if !w.blocked() { // it belongs to whoever has the job now
+			t.Error("a sleeper lifted the block")
+		}
+		if before {
+			w.must(w.same(damaged))
+		}
+		w.corrupt, w.cluster.BeforeWrite = nil, nil
+		w.bury()
+		_, err = restore.Resume(t.Context(), w.deps(&life{}), id)
+		w.must(err)
+		w.must(w.same(w.moments[at]))
+	}
+}
+
+// A job that had written nothing and left no block is not resumed when its intent is no longer valid.
+func TestOldIntentIsNotResumed(t *testing.T) {
+	w, at := incident(t)
+	first := &life{}
+	first.deadline.Store(2) // behind the intent
+	_, id, err := w.run(first, restore.Request{To: at})
+	if !first.dead.Load() || err == nil {
+		t.Fatalf("run: %v", err)
+	}
+	w.bury()
+	w.clock = w.clock.Add(time.Hour)
+	if _, err := restore.Resume(t.Context(), w.deps(&life{}), id); pitr.KindOf(err) != pitr.KindRefused {
+		t.Errorf("resume: %v", err)
+	}
+	w.untouched(capture(w.cluster))
+}
+
+// A job is resumed only by a version that orders writes as the one that began it. // case C12
+func TestResumeByAnotherPlanIsRefused(t *testing.T) {
+	w, at := incident(t)
+	deps := w.deps(&life{})
+	intent, err := restore.Plan(t.Context(), deps, restore.Request{To: at})
+	w.must(err)
+	intent.Detail.Plan++
+	intent.Pitr = "v9.9.9"
+	intent.Intent.Detail, err = bson.Marshal(intent.Detail)
+	w.must(err)
+	_, err = w.repository.PutObject(t.Context(), &intent.Intent)
+	w.must(err)
+	damaged := capture(w.cluster)
+	_, err = restore.Resume(t.Context(), deps, intent.ID)
+	if pitr.KindOf(err) != pitr.KindRefused || !strings.Contains(pitr.HintOf(err), "v9.9.9") {
+		t.Errorf("resume: %v (%s)", err, pitr.HintOf(err))
+	}
+	w.untouched(damaged)
 }

@@ -7,9 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
+	"pitr/internal/failpoint"
 )
 
 // taking is one run of Take. What several goroutines change is below mu.
@@ -211,23 +214,31 @@ func (t *taking) list(ctx context.Context) error {
 // holdsDocuments tells what is read from what is only listed: views, and the faces of time-series collections.
 func holdsDocuments(c pitr.Collection) bool { return c.Type == pitr.TypeCollection || c.Type == "" }
 
+// estimates is how many collections are asked for their size at once.
+const estimates = 4
+
 // packedShare is the part of the documents' size that the stored chunks may need, before anybody knows how they compress.
 const packedShare = 3
 
 // estimate asks how much there is to copy, and refuses early what the destination cannot hold.
 func (t *taking) estimate(ctx context.Context) error {
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(estimates)
+	for _, c := range t.collections {
+		if holdsDocuments(c.Collection) {
+			group.Go(func() (err error) {
+				c.estimate, err = t.source.Estimate(inGroup, c.NS)
+				return err
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
 	var total pitr.Amount
 	for _, c := range t.collections {
-		if !holdsDocuments(c.Collection) {
-			continue
-		}
-		amount, err := t.source.Estimate(ctx, c.NS)
-		if err != nil {
-			return err
-		}
-		c.estimate = amount
-		total.Count += amount.Count
-		total.Bytes += amount.Bytes
+		total.Count += c.estimate.Count
+		total.Bytes += c.estimate.Bytes
 	}
 	t.Progress.Start(partAll, total)
 	if t.Free == nil {
@@ -255,6 +266,7 @@ func (t *taking) chooseMoment(ctx context.Context) error {
 	}
 	majority, err := t.source.MajorityOpTime(ctx)
 	t.moment = majority.TS
+	failpoint.Hit("snapshot.after-listing")
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 
 // prepared is a source that costs nothing to read: batches that were made before.
 type prepared struct {
-	fake
+	*fake
 	batches []pitr.Batch
 }
 
@@ -32,7 +32,7 @@ func (p *prepared) Scan(context.Context, pitr.Range) iter.Seq2[pitr.Batch, error
 
 // BenchmarkTake measures what a snapshot costs the client beside reading from the server and writing to a disk.
 func BenchmarkTake(b *testing.B) {
-	source := &prepared{fake: *newFake()}
+	source := &prepared{fake: newFake()}
 	source.collections = source.collections[:1]
 	source.server.Ability = pitr.AbilityDocuments
 	made, size := orders.New(1), 0

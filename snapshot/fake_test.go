@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +30,9 @@ type fake struct {
 	// breaks are, per collection, what ends its scans one after the other: after so many documents, with this error.
 	breaks map[string][]interruption
 	scans  []pitr.Range
-	// afterScan is called at the end of each scan that was not broken off.
+	// afterScan is called, under mu, at the end of each scan that was not broken off.
 	afterScan func()
+	mu        sync.Mutex
 }
 
 type interruption struct {
@@ -59,6 +61,8 @@ func (f *fake) Estimate(_ context.Context, ns pitr.Namespace) (amount pitr.Amoun
 }
 
 func (f *fake) Scan(_ context.Context, r pitr.Range) iter.Seq2[pitr.Batch, error] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.scans = append(f.scans, r)
 	name := r.Collection.NS.String()
 	documents := f.documents[name]
@@ -77,6 +81,8 @@ func (f *fake) Scan(_ context.Context, r pitr.Range) iter.Seq2[pitr.Batch, error
 				return
 			}
 			if at == len(documents) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
 				if f.afterScan != nil {
 					f.afterScan()
 				}
@@ -105,10 +111,14 @@ func (f *fake) Scan(_ context.Context, r pitr.Range) iter.Seq2[pitr.Batch, error
 }
 
 func (f *fake) MajorityOpTime(context.Context) (pitr.OpTime, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return pitr.OpTime{TS: f.clock, Term: 1}, nil
 }
 
 func (f *fake) OplogBounds(context.Context) (oldest, newest pitr.OpTime, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return pitr.OpTime{TS: 1, Term: 1}, pitr.OpTime{TS: f.clock, Term: 1}, nil
 }
 

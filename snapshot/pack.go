@@ -9,6 +9,7 @@ import (
 
 	"pitr"
 	"pitr/format"
+	"pitr/internal/failpoint"
 )
 
 // packer cuts documents into chunks. Each reader of collections has one; a chunk holds what one reader read at one time,
@@ -176,6 +177,7 @@ func (u *uploader) put(ctx context.Context, sealed format.Sealed, done func()) e
 		if err := confirm(ctx, sealed.Name, sealed.Data); err != nil {
 			return err
 		}
+		failpoint.Hit("snapshot.after-object")
 		u.taking.mu.Lock()
 		defer u.taking.mu.Unlock()
 		done()

@@ -7,6 +7,7 @@ import (
 
 	"pitr"
 	"pitr/format"
+	"pitr/internal/failpoint"
 )
 
 // end chooses E and brings the archive there. Where all documents are of one moment that is E; otherwise it is a majority
@@ -65,9 +66,11 @@ func (t *taking) publish(ctx context.Context) (format.Manifest, error) {
 		return manifest, err
 	}
 	manifest.Finished = t.Now().UTC()
+	failpoint.Hit("snapshot.before-manifest")
 	if _, err := t.repository.PutObject(ctx, &manifest); err != nil {
 		return manifest, err
 	}
+	failpoint.Hit("snapshot.after-manifest")
 	t.Log.InfoContext(ctx, "snapshot published", "id", manifest.ID, "exact", manifest.Exact, "at", manifest.At.String(),
 		"documents", manifest.Objects.Documents, "bytes", manifest.Objects.Bytes, "stored", manifest.Objects.Stored)
 	return manifest, nil

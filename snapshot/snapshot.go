@@ -28,6 +28,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
+	"pitr/internal/failpoint"
 )
 
 // Source is a cluster that can be read. cluster.Client is one.
@@ -133,5 +134,6 @@ func Take(ctx context.Context, source Source, repository *catalog.Repository, o 
 	if err := lease.Check(); err != nil {
 		return format.Manifest{}, err
 	}
+	failpoint.Hit("snapshot.before-catalog")
 	return t.publish(ctx)
 }

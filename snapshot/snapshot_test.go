@@ -366,10 +366,15 @@ func countCreates(t *testing.T) int {
 // TestStoreThatKeepsOtherBytes is told that all went well by a store that lies. // case I11, I12
 func TestStoreThatKeepsOtherBytes(t *testing.T) {
 	for _, name := range []string{"snapshots/*/data-*", "snapshots/*/keys-*", "snapshots/*/catalog-*", "snapshots/*/manifest.json"} {
-		for _, effect := range []storagetest.Effect{storagetest.Flip(100), storagetest.Truncate(80)} {
+		for _, fault := range []storagetest.Fault{
+			{Op: storagetest.Create, Effect: storagetest.Flip(100)}, {Op: storagetest.Create, Effect: storagetest.Truncate(80)},
+			// What the store says of the object is right: only who reads it back sees that it is not.
+			{Op: storagetest.Read, Effect: storagetest.Flip(100)},
+		} {
+			fault.Name = name
 			store := storage.NewMemory()
 			newRepository(t, store)
-			opened, err := catalog.Open(t.Context(), storagetest.Faulty(t, store, storagetest.Fault{Op: storagetest.Create, Name: name, Effect: effect}), catalog.OpenOptions{})
+			opened, err := catalog.Open(t.Context(), storagetest.Faulty(t, store, fault), catalog.OpenOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -40,6 +40,8 @@ zstandard() { command -v zstd || packages zstd; }
 
 python_bson() { /usr/bin/python3 -c 'import bson; bson.decode_all' || packages python3-bson; }
 
+python_openpyxl() { /usr/bin/python3 -c 'import openpyxl' || packages python3-openpyxl; }
+
 browser() { command -v chromium || command -v chromium-browser || command -v google-chrome || packages chromium; }
 
 mongosh() {
@@ -66,6 +68,7 @@ webcheck() {
 step "versitygw (S3 server)" versitygw
 step "zstd" zstandard
 step "python3 with bson" python_bson
+step "python3 with openpyxl" python_openpyxl
 step "a Chromium browser" browser
 step "mongosh" mongosh
 step "judges of the page" webcheck

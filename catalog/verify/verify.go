@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strings"
 
 	"pitr"
 	"pitr/catalog"
@@ -93,7 +94,7 @@ type Options struct {
 	// Only are the snapshots to look at, with the archive that belongs to them; empty is the whole repository.
 	Only []format.ID
 	// Sample is the share of data objects (chunks, key partitions, segments, change parts) that levels 1 and 2 read, chosen
-	// by Random; zero is all of them. What needs all of them, such as the sum of a collection, is then not checked.
+	// by Random (any seed when nil); zero is all of them. What needs all of them, such as the sum of a collection, is then not checked.
 	Sample float64
 	Random *rand.Rand
 	// Memory bounds what the search for documents that stand twice may hold; 64 MiB when zero.
@@ -121,11 +122,14 @@ func Run(ctx context.Context, repository *catalog.Repository, o Options) iter.Se
 		if o.Memory <= 0 {
 			o.Memory = defaultMemory
 		}
+		if o.Random == nil {
+			o.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // chance, not secrecy
+		}
 		if o.Progress == nil {
 			o.Progress = pitr.Silent
 		}
 		v := &verifier{repository: repository, Options: o, yield: yield, branches: map[format.ID]bool{},
-			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}}
+			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}, condemned: map[string]bool{}}
 		err := v.run(ctx)
 		if err == nil {
 			err = v.verdict()
@@ -149,6 +153,9 @@ type verifier struct {
 	windows   map[format.ID][]pitr.Window
 	published map[format.ID]bool
 	wanted    []reference
+	// condemned are the snapshots and objects that prune may be removing at this moment: that they vanish is no damage. Lists
+	// are published a day before, and they are read before everything that they can name.
+	condemned map[string]bool
 }
 
 // reference is an object that names a snapshot.
@@ -191,9 +198,21 @@ func (v *verifier) judge(object, where string, err error) error {
 	case pitr.KindUnsupported:
 		return v.find(Finding{Kind: Newer, Object: object, Where: where, What: err.Error()})
 	case pitr.KindNotFound:
+		if v.vanishing(object) {
+			return nil
+		}
 		return v.find(Finding{Kind: Missing, Object: object, Where: "listing", What: err.Error()})
 	}
 	return err
+}
+
+// vanishing reports whether an object, or the snapshot that it belongs to, is condemned.
+func (v *verifier) vanishing(object string) bool {
+	if v.condemned[object] {
+		return true
+	}
+	folder := strings.SplitAfterN(object, "/", 3)
+	return len(folder) > 1 && v.condemned[folder[0]+folder[1]]
 }
 
 // disagree tells of two things that must fit.

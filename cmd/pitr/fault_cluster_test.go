@@ -22,8 +22,8 @@ func TestClustersThatCannotBeUsed(t *testing.T) {
 	router := secretFile(t, startStub(t, bson.D{{Key: "msg", Value: "isdbgrid"}}))
 	lonely := secretFile(t, startStub(t, nil))
 	for _, r := range []refusal{
-		{name: "nobody answers", args: []string{"snapshot", "take", "--uri-file", gone, "--timeout", "300ms"}, code: exitUnavailable,
-			says: []string{"127.0.0.1:1"}, next: []string{"directConnection"}},
+		{name: "nobody answers", args: []string{"snapshot", "take", "--uri-file", gone, "--timeout", "1s"}, code: exitUnavailable,
+			says: []string{"waiting for the cluster of PITR_URI", "127.0.0.1:1"}, next: []string{"directConnection"}},
 		{name: "no connection string", args: []string{"snapshot", "take", "--uri-file", "/nowhere/uri"}, code: exitUsage,
 			says: []string{"/nowhere/uri"}, next: []string{"--uri-file"}},
 		{name: "not a connection string", args: []string{"snapshot", "take", "--uri-file", secretFile(t, "http://u:CANARY@x")}, code: exitUsage,

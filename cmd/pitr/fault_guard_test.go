@@ -104,6 +104,9 @@ func TestDryRunsWriteNothing(t *testing.T) {
 			if after := inventory(t, s.folder); !slices.Equal(before, after) {
 				t.Errorf("pitr %s --dry-run: the repository was written to:\n%v\n%v", name, before, after)
 			}
+			if format == nil && !strings.Contains(got.err, "next: pitr "+name) {
+				t.Errorf("pitr %s --dry-run names no next command:\n%s", name, got.err)
+			}
 			if format == nil && !strings.Contains(got.err, "back to") {
 				t.Errorf("pitr %s --dry-run shows no plan:\n%s", name, got.err)
 			}

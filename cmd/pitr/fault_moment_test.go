@@ -90,3 +90,27 @@ func TestEntryOfAnUnknownKind(t *testing.T) {
 	s.write("damage")
 	s.ok("restore", "--to", "through "+after.String(), "--confirm-target", clusterName)
 }
+
+// TestSecondOfATransaction: a bare second is ambiguous, too, when all that lies in it in scope is a transaction, or was not
+// archived when the command began. // case U05
+func TestSecondOfATransaction(t *testing.T) {
+	s := newStage(t, stageUsers, replsim.Options{})
+	s.write("before")
+	s.ok("init", "--cluster-name", clusterName)
+	s.ok("snapshot", "take")
+	time.Sleep(1100 * time.Millisecond)
+	ctx := context.Background()
+	session, err := s.client.StartSession()
+	s.must(err)
+	defer session.EndSession(ctx)
+	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+		_, err := s.client.Database("shop").Collection("orders").DeleteOne(ctx, bson.D{{Key: "_id", Value: "before"}})
+		return nil, err
+	})
+	s.must(err)
+	ambiguous := refusal{args: []string{"restore", "--to", s.sim.OplogEnd().Time().Format(time.RFC3339), "--only", "shop", "--dry-run"},
+		code: exitUsage, says: []string{"1 entries"}, next: []string{"before", "through"}}
+	s.refuses(t, ambiguous)
+	s.ok("archive", "once")
+	s.refuses(t, ambiguous)
+}

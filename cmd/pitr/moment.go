@@ -3,23 +3,26 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"pitr"
 	"pitr/catalog"
 	"pitr/cluster"
 	"pitr/oplog"
+	"pitr/restore"
 )
 
 // moment turns what a person typed into a bound between entries, with the archive brought up to the present first.
 func (j *job) moment(ctx context.Context, text string, scope pitr.Scope) (pitr.Timestamp, error) {
-	return j.run.resolve(ctx, surroundings{repository: j.repository, client: j.reading, scope: scope}, text)
+	return j.run.resolve(ctx, surroundings{repository: j.repository, client: j.reading, scope: scope, archive: j.deps.Archive}, text)
 }
 
-// surroundings are what a moment is resolved against; client is nil where no server is asked.
+// surroundings are what a moment is resolved against; client and archive are nil where no server is asked.
 type surroundings struct {
 	repository *catalog.Repository
 	client     *cluster.Client
 	scope      pitr.Scope
+	archive    restore.Archive
 }
 
 func (run *session) resolve(ctx context.Context, around surroundings, text string) (pitr.Timestamp, error) {
@@ -67,29 +70,10 @@ func (around surroundings) now(ctx context.Context) (pitr.Timestamp, error) {
 
 // second decides a bare second: if it holds no entry in scope both sides are the same, otherwise somebody must say which.
 func (run *session) second(ctx context.Context, around surroundings, moment pitr.Moment) (pitr.Timestamp, error) {
-	timeline, err := around.repository.Timeline(ctx)
+	window := pitr.Window{After: moment.BeforeSecond(), Through: moment.ThroughSecond()}
+	entries, err := around.count(ctx, window)
 	if err != nil {
 		return 0, err
-	}
-	window := pitr.Window{After: moment.BeforeSecond(), Through: moment.ThroughSecond()}
-	tip := timeline.Tip()
-	covered := window
-	for _, each := range timeline.Windows(tip) {
-		if part := each.Intersect(window); !part.IsEmpty() {
-			covered = part
-		}
-	}
-	entries := 0
-	for entry, err := range oplog.Read(ctx, around.repository, catalog.BranchWindow{Branch: tip, Window: covered}) {
-		if pitr.KindOf(err) == pitr.KindHole {
-			break // nothing archived lies in this second: the timeline decides whether the moment can be reached
-		}
-		if err != nil && pitr.KindOf(err) != pitr.KindUnsupported {
-			return 0, err
-		}
-		if err != nil || !entry.NS.IsSystem() && around.scope.Contains(entry.NS) {
-			entries++
-		}
 	}
 	if entries == 0 {
 		return moment.ThroughSecond(), nil
@@ -109,4 +93,61 @@ func (run *session) second(ctx context.Context, around surroundings, moment pitr
 		return moment.ThroughSecond(), nil
 	}
 	return 0, pitr.Errorf(pitr.KindInvalid, "read the moment", hint, "%q is neither", answer)
+}
+
+// count counts the entries of a window that may change something in scope, as far as they are archived: where nothing is,
+// the timeline decides whether the moment can be reached. What lies behind the end of the archive is archived first.
+func (around surroundings) count(ctx context.Context, window pitr.Window) (entries int, err error) {
+	timeline, err := around.repository.Timeline(ctx)
+	if err != nil {
+		return 0, err
+	}
+	tip := timeline.Tip()
+	windows := timeline.Windows(tip)
+	if n := len(windows); n > 0 && around.archive != nil && windows[n-1].Through < window.Through {
+		now, err := around.now(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := around.archive.Through(ctx, now); err != nil {
+			return 0, err
+		}
+		if timeline, err = around.repository.Timeline(ctx); err != nil {
+			return 0, err
+		}
+		windows = timeline.Windows(tip)
+	}
+	for _, each := range windows {
+		part := each.Intersect(window)
+		if part.IsEmpty() {
+			continue
+		}
+		for entry, err := range oplog.Read(ctx, around.repository, catalog.BranchWindow{Branch: tip, Window: part}) {
+			if err != nil && pitr.KindOf(err) != pitr.KindUnsupported {
+				return 0, err
+			}
+			if err != nil || mayChange(&entry, around.scope) {
+				entries++
+			}
+		}
+	}
+	return entries, nil
+}
+
+// mayChange reports whether an entry may change something in scope. Of transactions that span several entries, only this
+// one is looked at: they count as if they did.
+func mayChange(entry *oplog.Entry, scope pitr.Scope) bool {
+	inScope := func(ns pitr.Namespace) bool { return scope.Contains(ns.KnownAs()) }
+	switch command := entry.Command.(type) {
+	case oplog.Commit:
+		return true
+	case oplog.Rename:
+		return inScope(command.From) || inScope(command.To)
+	case oplog.Batch:
+		if !entry.Previous.IsZero() && !entry.Alone {
+			return true
+		}
+	}
+	ops, err := entry.Operations()
+	return err != nil || slices.ContainsFunc(ops, func(op oplog.Op) bool { return inScope(op.NS) })
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"os/user"
@@ -91,6 +92,7 @@ func (run *session) openScratch(ctx context.Context) (*catalog.Repository, error
 }
 
 func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func(storage.Store) storage.Store) (*catalog.Repository, error) {
+	defer run.waitingFor("the repository " + run.settings.values["repo"])()
 	store, err := run.openStore(ctx, want)
 	if err != nil {
 		return nil, err
@@ -113,6 +115,7 @@ func (run *session) connect(ctx context.Context, credential string) (*cluster.Cl
 	if err != nil {
 		return nil, err
 	}
+	defer run.waitingFor(fmt.Sprintf("the cluster of %s, at most %s", variable(credential), timeout))()
 	client, err := cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
 	if err != nil {
 		return nil, err

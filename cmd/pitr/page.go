@@ -24,6 +24,8 @@ import (
 type pageFile struct {
 	name    string
 	replace bool
+	// live says that the live database is looked at.
+	live bool
 }
 
 func (r *jobReport) writePage(ctx context.Context, file pageFile) error {
@@ -34,14 +36,15 @@ func (r *jobReport) writePage(ctx context.Context, file pageFile) error {
 		return pitr.Errorf(pitr.KindInvalid, op, "check the path", "%w", err)
 	}
 	shown := newPage(r.job, r.run.now())
-	var err error
-	if shown.Groups, err = r.groups(ctx); err != nil {
+	shown.Timeline = r.events
+	records, done, err := r.recordsFor(ctx, file, &shown)
+	if err != nil {
 		return err
 	}
-	shown.Timeline = r.events
+	defer done()
 	shown.Facts = append(shown.Facts, report.Fact{Name: "Groups of duplicates", Value: grouped(int64(len(shown.Groups)))})
 	var page bytes.Buffer
-	if err := report.WritePage(&page, shown, r.reviewed(ctx), r.redactor); err != nil {
+	if err := report.WritePage(&page, shown, records, r.redactor); err != nil {
 		return err
 	}
 	if err := writeWhole(file.name, page.Bytes()); err != nil {
@@ -52,6 +55,31 @@ func (r *jobReport) writePage(ctx context.Context, file pageFile) error {
 	}
 	fmt.Fprintf(r.run.out, "wrote %s, %s: open it in a browser, it needs nothing else\n", file.name, sizeText(int64(page.Len())))
 	return nil
+}
+
+// recordsFor gives the records of the page, and the page their groups: from the repository alone, or as a plan sees them that
+// looks at the live database.
+func (r *jobReport) recordsFor(ctx context.Context, file pageFile, page *report.Page) (iter.Seq2[reconcile.Record, error], func(), error) {
+	if !file.live {
+		var err error
+		page.Groups, err = r.groups(ctx)
+		return r.reviewed(ctx), func() {}, err
+	}
+	page.Looked = r.run.now()
+	deps, closeAll, err := r.run.openPlan(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := reconcile.Make(ctx, deps, r.job.ID)
+	if err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	page.Groups = plan.Groups
+	return plan.Records(), func() {
+		_ = plan.Close() // nothing was kept
+		closeAll()
+	}, nil
 }
 
 // writeWhole makes a file appear whole or not at all: a page cut in the middle would show fewer records than were lost.
@@ -89,12 +117,15 @@ func newPage(job catalog.Job, now time.Time) report.Page {
 			{Name: "Records written by the restore", Value: grouped(line.Restored)},
 			{Name: "Seconds frozen", Value: fmt.Sprintf("%.1f", line.SecondsFrozen)},
 		},
-		Footer: fmt.Sprintf("Job %s, written by pitr %s on %s. pitr undo %s takes the whole restore back.", line.Job, version,
-			now.UTC().Format(time.RFC3339), line.Job),
+		Footer: fmt.Sprintf("Job %s, written by pitr %s on %s.", line.Job, version, now.UTC().Format(time.RFC3339)),
 	}
 	if job.Intent != nil && job.Intent.Cluster.Name != "" {
 		page.Title += " of " + job.Intent.Cluster.Name
 	}
+	if isCompare(job) {
+		return comparePage(page, job)
+	}
+	page.Footer += " pitr undo " + string(line.Job) + " takes the whole restore back."
 	return page
 }
 

@@ -21,6 +21,18 @@ func TestPageCarriesEveryRecordAndItsGroup(t *testing.T) {
 	s := newStage(t, stageUsers, replsim.Options{})
 	s.play()
 	job := jobPattern.FindString(s.ok("restore", "--to", s.toGood(), "--confirm-target", clusterName, "--json").out)
+	live := filepath.Join(t.TempDir(), "live.html")
+	s.ok("report", job, "--live", "--html", live)
+	looked := pageOf(t, live)
+	states := map[string]int{}
+	for _, row := range looked.Rows {
+		state, _ := row[5].(float64)
+		states[looked.Texts[int(state)]]++
+	}
+	if !looked.Looked || states[string(reconcile.StateCameBackElsewhere)] == 0 || states[string(reconcile.StateChangeLost)] == 0 || states[""] > 0 {
+		t.Errorf("with the live database looked at, the states are %v", states)
+	}
+
 	s.reader, s.writer = secretFile(t, "mongodb://127.0.0.1:1"), "" // a report needs the repository alone
 	numbers, grouped := map[int64]bool{}, map[string]bool{}
 	duplicates, touchedIDs := 0, map[string]bool{}
@@ -55,16 +67,7 @@ func TestPageCarriesEveryRecordAndItsGroup(t *testing.T) {
 
 	name := filepath.Join(t.TempDir(), "lost.html")
 	s.ok("report", job, "--html", name)
-	content, err := os.ReadFile(name)
-	s.must(err)
-	_, after, _ := strings.Cut(string(content), `<script type="application/json" id="data">`)
-	text, _, _ := strings.Cut(after, "</script>")
-	var data struct {
-		Set   string
-		Texts []string
-		Rows  [][]any
-	}
-	s.must(json.Unmarshal([]byte(text), &data))
+	data := pageOf(t, name)
 	store, err := storage.OpenFolder(s.folder, storage.FolderOptions{})
 	s.must(err)
 	repository, err := catalog.Open(t.Context(), store, catalog.OpenOptions{})
@@ -91,4 +94,26 @@ func TestPageCarriesEveryRecordAndItsGroup(t *testing.T) {
 	if len(numbers) > 0 {
 		t.Errorf("%d records are not on the page", len(numbers))
 	}
+}
+
+// pageContent is what the script of a page reads; the places in a row are those of report/page/data.js.
+type pageContent struct {
+	Set    string
+	Looked bool
+	Texts  []string
+	Rows   [][]any
+}
+
+func pageOf(t *testing.T, name string) (data pageContent) {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(content), `<script type="application/json" id="data">`)
+	text, _, _ := strings.Cut(after, "</script>")
+	if err := json.Unmarshal([]byte(text), &data); err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

@@ -27,6 +27,7 @@ func reportCommand(s streams) *cli.Command {
 			"Example:\n   pitr report 20251022T092001Z-k3f9q2 --html lost.html",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "html", Usage: "write the page to this `FILE`"},
+			&cli.BoolFlag{Name: "live", Usage: "look at the live database for the page: what has become of each record, and what is suggested"},
 			&cli.BoolFlag{Name: "force", Usage: "replace the file"},
 			&cli.BoolFlag{Name: "summary", Usage: "counts only"}},
 		Action: action(s, []string{"JOB"}, runReport),
@@ -58,6 +59,9 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("live") && c.String("html") == "" {
+		return pitr.Errorf(pitr.KindInvalid, "report job "+string(id), "give --html FILE, or see `pitr reconcile plan`", "--live is for the page")
+	}
 	r := &jobReport{run: run}
 	if r.redactor, err = report.NewRedactor(run.settings.redact()); err != nil {
 		return err
@@ -75,7 +79,7 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	if file := c.String("html"); file != "" {
-		return r.writePage(ctx, pageFile{name: file, replace: c.Bool("force")})
+		return r.writePage(ctx, pageFile{name: file, replace: c.Bool("force"), live: c.Bool("live")})
 	}
 	return r.print(ctx, c.Bool("summary"))
 }
@@ -84,6 +88,10 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 // covers is said, not guessed: the records are in the change set all the same.
 func (r *jobReport) lookBack(ctx context.Context) error {
 	changes := r.job.Changes
+	if isCompare(r.job) && changes.Gap.IsEmpty() {
+		fmt.Fprintln(r.run.err, "no archive lies between the two states: events and duplicates are left out")
+		return nil
+	}
 	past, err := history.Open(ctx, r.repository, history.Start{At: changes.Gap.After, Scope: changes.Scope}, history.Options{})
 	if pitr.KindOf(err) == pitr.KindHole {
 		fmt.Fprintln(r.run.err, "the archive no longer covers the gap: events and duplicates are left out")
@@ -192,7 +200,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	line := newJobLine(r.job)
 	if !r.run.json {
-		fmt.Fprintf(r.run.out, "job %s (%s) to %s: %s\n", line.Job, line.Kind, clockText(line.To), line.State)
+		fmt.Fprintf(r.run.out, "job %s (%s) %s: %s\n", line.Job, line.Kind, aboutJob(r.job), line.State)
 	}
 	for change, err := range r.records(ctx, printer.Step) {
 		if err != nil {

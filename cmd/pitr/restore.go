@@ -20,8 +20,9 @@ func restoreCommand(s streams) *cli.Command {
 		Description: "Shows what will be done, has the cluster's name typed, exports the present state, blocks writes, publishes\n" +
 			"the list of changes, writes only documents that are byte for byte what the list says, verifies, and lifts\n" +
 			"the block.\n\n" +
-			"Example:\n   pitr restore --to \"before 1761120000:7\" --dry-run\n   pitr restore --to \"before 1761120000:7\"",
-		Flags: append(scopeFlags(),
+			"Example:\n   pitr restore --to \"before 1761120000:7\" --dry-run\n   pitr restore --to \"before 1761120000:7\"\n" +
+			"   pitr restore --to \"before 1761120000:7\" --rename shop=shop_before --only shop",
+		Flags: append(append(scopeFlags(), copyFlags()...),
 			&cli.StringFlag{Name: "to", Usage: "the `MOMENT` to go back to; see docs/cli.md for its forms", Required: true},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done; writes nothing to cluster or repository"},
 			&cli.StringFlag{Name: "confirm-target", Usage: "the `NAME` of the cluster, where nobody can type it"},
@@ -31,6 +32,9 @@ func restoreCommand(s streams) *cli.Command {
 }
 
 func runRestore(ctx context.Context, run *session, c *cli.Context) error {
+	if isCopy(c) {
+		return runCopy(ctx, run, c)
+	}
 	scope, err := scopeOf(c)
 	if err != nil {
 		return err
@@ -151,8 +155,12 @@ func (j *job) end(ctx context.Context, outcome restore.Outcome, err error) error
 		}
 		return err
 	}
-	fmt.Fprintf(j.run.out, "job %s is done and checked\n%s records written, %s of the gap listed as lost or changed, frozen for %.1f s\n",
-		outcome.Job, grouped(line.Restored), grouped(line.Lost), line.SecondsFrozen)
+	lost := grouped(line.Lost) + " of the gap listed as lost or changed"
+	if line.Kind == format.JobUndo {
+		lost = grouped(int64(len(outcome.LeftAlone))) + " things left alone"
+	}
+	fmt.Fprintf(j.run.out, "job %s is done and checked\n%s records written, %s, frozen for %.1f s\n",
+		outcome.Job, grouped(line.Restored), lost, line.SecondsFrozen)
 	j.run.next("pitr report "+string(outcome.Job)+" --html lost.html", "(and pitr undo "+string(outcome.Job)+" takes it all back)")
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // run is the whole program: arguments in, exit code out.
 func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
-	s.out = out
+	s.out, s.err = out, &shared{to: s.err}
 	app := newApp(s)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
@@ -28,12 +28,18 @@ func run(ctx context.Context, args []string, s streams) int {
 	code := exitCode(ctx, err)
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE): // case C10: the next program in the pipe has seen enough
-	case slices.Contains(args, "--json"):
+	case wantsJSON(args):
 		printErrorLine(s, problem{err: err, code: code})
 	default:
 		printError(s, problem{err: err, code: code})
 	}
 	return code
+}
+
+// wantsJSON looks for --json, and for --format json where a command has that.
+func wantsJSON(args []string) bool {
+	at := slices.Index(args, "--format")
+	return slices.Contains(args, "--json") || slices.Contains(args, "--format=json") || at >= 0 && at+1 < len(args) && args[at+1] == "json"
 }
 
 // resultWriter remembers the first failure, so that a result which did not reach its reader is never a success although
@@ -101,7 +107,23 @@ func prepare(list []*cli.Command) {
 			}
 			continue
 		}
-		command.Flags = append(command.Flags, settingFlags()...)
+		for _, flag := range command.Flags {
+			if text, ok := flag.(*cli.StringFlag); ok && text.Required {
+				text.Required = false
+				command.Action = needing(text.Name, command.Action)
+			}
+		}
+		command.Flags = append(command.Flags, settingFlags(command.Name)...)
+	}
+}
+
+// needing refuses a command without a flag that it cannot do without; the library would print its help as a result.
+func needing(flag string, do cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if strings.TrimSpace(c.String(flag)) == "" {
+			return pitr.Errorf(pitr.KindInvalid, "read the command line", "give --"+flag+"; "+helpHint(c), "--%s is missing", flag)
+		}
+		return do(c)
 	}
 }
 
@@ -131,6 +153,9 @@ func flagNames(c *cli.Context) []string {
 }
 
 func unknownCommand(list []*cli.Command, word string) error {
+	if err := notBuilt(word); err != nil {
+		return err
+	}
 	var names []string
 	for _, command := range list {
 		names = append(names, command.Name)
@@ -187,6 +212,8 @@ func checkArguments(c *cli.Context, names []string) error {
 	switch {
 	case c.NArg() < least:
 		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%s is missing", names[c.NArg()])
+	case slices.ContainsFunc(c.Args().Slice(), func(word string) bool { return strings.TrimSpace(word) == "" }):
+		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "an argument is empty")
 	case c.NArg() > most:
 		return pitr.Errorf(pitr.KindInvalid, "read the command line", see, "%q is one argument too many", c.Args().Get(most))
 	}
@@ -213,6 +240,9 @@ func flagsFirst(app *cli.App, args []string) []string {
 	at := 1
 	for at < len(args) {
 		command := find(list, args[at])
+		if command == nil && len(list) > 0 && !strings.HasPrefix(args[at], "-") {
+			return args // no command of ours: its flags are not the point
+		}
 		if command == nil {
 			break
 		}

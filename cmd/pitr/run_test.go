@@ -125,12 +125,37 @@ func TestUsageErrorsSuggestTheNextCommand(t *testing.T) {
 		{[]string{"config", "shwo"}, "show"},
 		{[]string{"config", "show", "--repp", "x"}, "--repo"},
 		{[]string{"config", "show", "stray"}, "--help"},
+		{[]string{"restor", "--to", "now"}, "`restore`"},
+		{[]string{"snapshot", "tak", "--note", "x"}, "`take`"},
+		{[]string{"config", "show", "-x"}, "--help"},
+		{[]string{"restore"}, "give --to"},
+		{[]string{"init", "--cluster-name", " "}, "give --cluster-name"},
+		{[]string{"mark", ""}, "--help"},
 		{[]string{"config", "show", "--uri", "mongodb://u:p@h/"}, "PITR_URI"}, // case X01
 		{[]string{"config", "show", "--log-level", "loud"}, "debug"},
 	} {
 		got := runWith(t, c.args...)
 		if got.code != exitUsage || !strings.Contains(got.err, "next:") || !strings.Contains(got.err, c.want) {
 			t.Errorf("%v: exit %d, %s", c.args, got.code, got.err)
+		}
+		if got.out != "" {
+			t.Errorf("%v: a result beside the error: %s", c.args, got.out)
+		}
+	}
+}
+
+// TestPlannedCommandsAreRefusedByName: who looks for a command that is not built yet hears of a way out that exists.
+func TestPlannedCommandsAreRefusedByName(t *testing.T) {
+	built := leaves(commands(streams{}), "")
+	for word := range later {
+		got := runWith(t, word)
+		if got.code != exitRefused || !strings.Contains(got.err, "not built yet") || built[word] != nil {
+			t.Errorf("pitr %s: exit %d, %s", word, got.code, got.err)
+		}
+		for _, match := range regexp.MustCompile("`pitr ([a-z]+)").FindAllStringSubmatch(later[word].instead, -1) {
+			if built[match[1]] == nil {
+				t.Errorf("pitr %s sends people to pitr %s, which is not there", word, match[1])
+			}
 		}
 	}
 }

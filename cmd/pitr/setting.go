@@ -29,7 +29,17 @@ type setting struct {
 	hidden bool
 	// noFlag settings cannot be given on the command line, where every user of the machine could read them.
 	noFlag bool
+	// only are the commands that take it as a flag; none means all of them.
+	only []string
 }
+
+// flagOf reports whether a command takes the setting as a flag.
+func (s setting) flagOf(command string) bool {
+	return !s.noFlag && (len(s.only) == 0 || slices.Contains(s.only, command))
+}
+
+// retaining are the commands that look at the retention policy.
+var retaining = []string{"prune", "timeline"}
 
 var settingList = []setting{
 	{name: "repo", usage: "repository: file:///path or s3://bucket/prefix"},
@@ -44,6 +54,8 @@ var settingList = []setting{
 	{name: "s3-path-style", usage: "true: bucket in the path instead of the host name", def: "false"},
 	{name: "timeout", usage: "how long to try a server or store that does not answer", def: "30s"},
 	{name: "log-level", usage: "debug, info or off: log lines on standard error", def: "off"},
+	{name: "keep", usage: "which snapshots pitr prune keeps, such as last=7,daily=14,weekly=8,monthly=12,yearly=3", only: retaining},
+	{name: "pitr-window", usage: "the span before the end of the archive whose every moment stays reachable, such as 72h", only: retaining},
 	{name: "redact", usage: "fields that no page, screen or export shows, such as tokens.jwt; comma-separated", def: ""},
 }
 
@@ -53,15 +65,15 @@ type settings struct {
 	origins map[string]string
 }
 
-// settingFlags gives the flags that every command takes.
-func settingFlags() []cli.Flag {
+// settingFlags gives the flags that every command takes, and those that this one takes.
+func settingFlags(command string) []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default: pitr.yaml in this folder, if it is there)"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON lines"},
 		&cli.BoolFlag{Name: "plain", Usage: "no colour and no moving lines"},
 	}
 	for _, s := range settingList {
-		if !s.noFlag {
+		if s.flagOf(command) {
 			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, Category: "Settings (also PITR_… and pitr.yaml)"})
 		}
 	}
@@ -81,7 +93,7 @@ func readSettings(c *cli.Context, environment []string) (settings, error) {
 		return s, err
 	}
 	for _, known := range settingList {
-		if !known.noFlag && c.IsSet(known.name) {
+		if known.flagOf(c.Command.Name) && c.IsSet(known.name) {
 			s.values[known.name], s.origins[known.name] = c.String(known.name), "flag --"+known.name
 		}
 	}
@@ -224,7 +236,7 @@ func suggestSetting(name string) string {
 
 // nearest gives the candidate within two edits, or nothing.
 func nearest(word string, candidates []string) string {
-	best, distance := "", 3
+	best, distance := "", min(3, len(word)) // another word altogether is no suggestion
 	for _, candidate := range candidates {
 		if d := editDistance(word, candidate); d < distance {
 			best, distance = candidate, d

@@ -17,8 +17,8 @@ import (
 func snapshotCommand(s streams) *cli.Command {
 	return &cli.Command{
 		Name:  "snapshot",
-		Usage: "take, list, show and verify snapshots",
-		Subcommands: []*cli.Command{
+		Usage: "take, list, show, verify, hold and release snapshots",
+		Subcommands: append([]*cli.Command{
 			{
 				Name: "take", Usage: "copy the cluster into the repository",
 				Description: "Reads a consistent state while writes go on. Nothing is visible until everything was written and read\n" +
@@ -44,7 +44,8 @@ func snapshotCommand(s streams) *cli.Command {
 					"Example:\n   pitr snapshot verify 20251022T092001Z-k3f9q2",
 				Action: action(s, []string{"SNAPSHOT"}, verifySnapshot),
 			},
-		},
+			exportSnapshotCommand(s),
+		}, holdCommands(s)...),
 	}
 }
 
@@ -62,6 +63,43 @@ type snapshotLine struct {
 	Documents int64            `json:"documents"`
 	Bytes     int64            `json:"bytes"`
 	Stored    int64            `json:"stored"`
+	Holds     []format.ID      `json:"holds,omitempty"`
+	Condemned bool             `json:"condemned,omitempty"`
+}
+
+// standing is what prune may do with snapshots.
+type standing struct {
+	holds     map[format.ID][]format.Hold
+	condemned map[format.ID]bool
+}
+
+func standingOf(ctx context.Context, repository *catalog.Repository) (s standing, err error) {
+	if s.holds, err = holdsBySnapshot(ctx, repository); err != nil {
+		return s, err
+	}
+	s.condemned, err = condemnedSnapshots(ctx, repository)
+	return s, err
+}
+
+// line is the JSON line of a snapshot with its standing.
+func (s standing) line(m format.Manifest) snapshotLine {
+	line := newSnapshotLine(m)
+	for _, hold := range s.holds[m.ID] {
+		line.Holds = append(line.Holds, hold.ID)
+	}
+	line.Condemned = s.condemned[m.ID]
+	return line
+}
+
+// text is a word for people, empty where nothing is to be said.
+func (s standing) text(id format.ID) string {
+	switch {
+	case len(s.holds[id]) > 0:
+		return "held"
+	case s.condemned[id]:
+		return "condemned"
+	}
+	return ""
 }
 
 func newSnapshotLine(m format.Manifest) snapshotLine {
@@ -131,15 +169,19 @@ func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON"}}
+	standing, err := standingOf(ctx, repository)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON", ""}}
 	for _, m := range snapshots.Items {
 		if run.json {
-			if err := run.line(newSnapshotLine(m)); err != nil {
+			if err := run.line(standing.line(m)); err != nil {
 				return err
 			}
 			continue
 		}
-		rows = append(rows, []string{string(m.ID), m.At.String(), grouped(m.Objects.Documents), sizeText(m.Objects.Stored), string(m.Reason)})
+		rows = append(rows, []string{string(m.ID), m.At.String(), grouped(m.Objects.Documents), sizeText(m.Objects.Stored), string(m.Reason), standing.text(m.ID)})
 	}
 	if !run.json {
 		if len(snapshots.Items) == 0 {
@@ -177,18 +219,34 @@ type collectionLine struct {
 }
 
 func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
-	reader, err := run.openSnapshot(ctx, c.Args().First())
+	id, err := snapshotID(c.Args().First())
+	if err != nil {
+		return err
+	}
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return err
+	}
+	reader, err := snapshot.Open(ctx, repository, id)
+	if err != nil {
+		return err
+	}
+	standing, err := standingOf(ctx, repository)
 	if err != nil {
 		return err
 	}
 	manifest := reader.Manifest()
 	if run.json {
-		if err := run.line(newSnapshotLine(manifest)); err != nil {
+		if err := run.line(standing.line(manifest)); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintf(run.out, "snapshot %s of %s\ntaken %s by %s\n%s, %s\n", manifest.ID, printable(manifest.Cluster.Name),
 			manifest.Created.UTC().Format(time.RFC3339), printable(manifest.Operator), exactText(manifest), manifest.Scope)
+		fmt.Fprint(run.out, holdText(standing.holds[id]))
+		if standing.condemned[id] {
+			fmt.Fprintln(run.out, "condemned: prune will remove it, unless something needs it by then")
+		}
 	}
 	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}
 	for _, record := range reader.Collections() {
@@ -213,16 +271,4 @@ func snapshotID(text string) (format.ID, error) {
 		return "", pitr.Errorf(pitr.KindInvalid, "read the snapshot's id", "see `pitr snapshot list`", "%w", err)
 	}
 	return id, nil
-}
-
-func (run *session) openSnapshot(ctx context.Context, text string) (*snapshot.Reader, error) {
-	id, err := snapshotID(text)
-	if err != nil {
-		return nil, err
-	}
-	repository, err := run.openRepository(ctx, reading)
-	if err != nil {
-		return nil, err
-	}
-	return snapshot.Open(ctx, repository, id)
 }

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"pitr"
 	"pitr/catalog"
+	"pitr/catalog/prune"
+	"pitr/format"
 )
 
 func timelineCommand(s streams) *cli.Command {
@@ -73,7 +76,14 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	tip := timeline.Tip()
 	reachable := timeline.Reachable(tip, scope)
+	kept, err := run.keptSoFar(ctx, repository, reachable)
+	if err != nil {
+		return err
+	}
 	if run.json {
+		if err := run.keptLines(kept); err != nil {
+			return err
+		}
 		for _, stretch := range reachable {
 			if err := run.line(stretchLine{Type: "reachable", Version: 1, First: stretch.First, Last: stretch.Last}); err != nil {
 				return err
@@ -99,8 +109,78 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 		return nil
 	}
 	run.printTimeline(timeline, reachable)
+	run.printKept(kept)
 	run.next("pitr find --since \"2h ago\"")
 	return nil
+}
+
+// kept is what keeps moments reachable: holds, and the policy.
+type kept struct {
+	holds []format.Hold
+	// at is the newest reachable moment, until when the policy stops promising it; zero where nothing ends the promise.
+	at     pitr.Timestamp
+	until  time.Time
+	policy prune.Policy
+}
+
+// expiryLine is the JSON line that says how long the newest state stays reachable.
+type expiryLine struct {
+	Type    string         `json:"type"`
+	Version int            `json:"v"`
+	At      pitr.Timestamp `json:"at"`
+	Until   time.Time      `json:"until,omitzero"`
+	Policy  string         `json:"policy"`
+}
+
+// keptSoFar works out for how long the present state, which may be the bad one, can be looked at again.
+func (run *session) keptSoFar(ctx context.Context, repository *catalog.Repository, reachable []catalog.Stretch) (kept, error) {
+	k := kept{}
+	var err error
+	if k.policy, err = run.policy(); err != nil {
+		return k, err
+	}
+	holds, err := repository.Holds(ctx)
+	if err != nil {
+		return k, err
+	}
+	k.holds = holds.Items
+	if len(reachable) == 0 {
+		return k, nil
+	}
+	k.at = reachable[len(reachable)-1].Last
+	if k.policy.Window > 0 {
+		k.until = k.at.Time().Add(k.policy.Window)
+	}
+	return k, nil
+}
+
+func (run *session) keptLines(k kept) error {
+	for _, hold := range k.holds {
+		if err := run.line(newHoldLine(hold)); err != nil {
+			return err
+		}
+	}
+	if k.at == 0 {
+		return nil
+	}
+	return run.line(expiryLine{Type: "expiry", Version: 1, At: k.at, Until: k.until, Policy: k.policy.String()})
+}
+
+func (run *session) printKept(k kept) {
+	for _, hold := range k.holds {
+		what := hold.Snapshot
+		if what == "" {
+			what = hold.Job
+		}
+		fmt.Fprintf(run.out, "hold       %s\n           %s, %s\n", hold.ID, what, printable(hold.Reason))
+	}
+	switch {
+	case k.until.IsZero():
+		fmt.Fprintf(run.out, "expiry     the newest state stays reachable: no pitr-window is set\n")
+	default:
+		fmt.Fprintf(run.out, "expiry     the newest state stays reachable until %s at least\n           (policy: %s)\n",
+			k.until.Format("2006-01-02 15:04 UTC"), k.policy)
+	}
 }
 
 // printTimeline prints one fact a line, each within 80 columns.

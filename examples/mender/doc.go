@@ -8,7 +8,7 @@
 //  2. Live starts clients that enroll, change status, refresh tokens and delete, until they are stopped or blocked.
 //  3. Migrate drops the index, rewrites a part of the devices, lets duplicates in and fails to build the index again.
 //  4. Repair is the operator's clumsy fix.
-//  5. Reenroll is life after the restore.
+//  5. Reenroll is life after the restore; PutBack is what the data team's decisions must bring about.
 //
 // It does not know pitr; the demo command beside it puts the two together.
 package mender

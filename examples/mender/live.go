@@ -24,9 +24,11 @@ type Live struct {
 // Live starts the clients. Pause is the time between two actions of one client.
 func (s *Story) Live(ctx context.Context, pause time.Duration) *Live {
 	ctx, stop := context.WithCancel(ctx)
+	s.rounds++
 	group := &errgroup.Group{}
 	for owner := 1; owner <= clients; owner++ {
-		group.Go(func() error { return s.liveClient(ctx, owner, pause) })
+		data := newSource(s.seed, s.rounds<<8|uint64(owner), s.sizes.Tenants) //nolint:gosec // a small number
+		group.Go(func() error { return s.liveClient(ctx, client{owner: owner, data: data}, pause) })
 	}
 	return &Live{stop: stop, group: group}
 }
@@ -37,18 +39,23 @@ func (l *Live) Stop() error {
 	return l.group.Wait()
 }
 
-func (s *Story) liveClient(ctx context.Context, owner int, pause time.Duration) error {
-	data := newSource(s.seed, uint64(owner), s.sizes.Tenants) //nolint:gosec // a small number
-	mine := s.owned(owner)
+// client is one of the live clients: whose devices it writes, and where its data comes from.
+type client struct {
+	owner int
+	data  *source
+}
+
+func (s *Story) liveClient(ctx context.Context, c client, pause time.Duration) error {
+	mine := s.owned(c.owner)
 	for turn := 0; ctx.Err() == nil; turn++ {
 		// An action that was begun is finished, so that the model never has to guess whether the server did it.
-		err := s.liveAction(context.WithoutCancel(ctx), data, mine, turn)
+		err := s.liveAction(context.WithoutCancel(ctx), c.data, mine, turn)
 		var refused mongo.ServerError
 		if errors.As(err, &refused) && refused.HasErrorCode(userWritesBlocked) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("client %d: %w", owner, err)
+			return fmt.Errorf("client %d: %w", c.owner, err)
 		}
 		select {
 		case <-ctx.Done():

@@ -31,6 +31,8 @@ type Story struct {
 	devices []bson.Raw
 	// duplicates are the second inserts of a device, by the _id text of the first.
 	duplicates []duplicate
+	// rounds counts what was begun more than once, so that no round makes the data of an earlier one.
+	rounds uint64
 }
 
 type duplicate struct{ first, second bson.Raw }
@@ -163,6 +165,8 @@ func (s *Story) owned(owner int) []bson.Raw {
 
 // Migrate is the bad release. It gives the moment just before the unique index was dropped: the one to go back to.
 func (s *Story) Migrate(ctx context.Context) (Moment, error) {
+	s.rounds++
+	s.duplicates = nil
 	before, err := s.dropIdentityIndex(ctx)
 	if err != nil {
 		return 0, err
@@ -226,7 +230,7 @@ func (s *Story) rewrite(ctx context.Context) error {
 
 // enrollTwice is devices that retry while nothing refuses their second enrollment.
 func (s *Story) enrollTwice(ctx context.Context) error {
-	data := newSource(s.seed, 100, s.sizes.Tenants)
+	data := newSource(s.seed, 100+s.rounds, s.sizes.Tenants)
 	mine := s.owned(0)
 	for i := range min(s.sizes.Touched/10, len(mine)) {
 		first := mine[i]

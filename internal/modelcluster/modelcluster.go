@@ -157,6 +157,13 @@ func (c *Cluster) userWrite(ns pitr.Namespace, key pitr.Key, document bson.Raw) 
 	return nil
 }
 
+// Append writes an entry as it stands, without an effect on documents; time and term are added.
+func (c *Cluster) Append(entry bson.D) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entry(entry)
+}
+
 // NoOp writes an entry without effect, as a server does every ten seconds.
 func (c *Cluster) NoOp() {
 	c.mu.Lock()

@@ -32,6 +32,7 @@ var errGone = &command.Failure{Code: 279, Message: "operation was interrupted be
 func (c *connection) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errGone)
+	defer context.AfterFunc(ctx, func() { _ = c.net.Close() })() // wakes the reader when the server ends
 	messages := make(chan wire.Message)
 	var reader sync.WaitGroup
 	reader.Go(func() {

@@ -152,6 +152,14 @@ func (k *Catalog) rename(ctx context.Context, r *command.Request, _ *command.Rep
 // renameAcross copies a collection into a temporary one of the other database, renames that, and drops the source. Each step
 // is a unit of its own.
 func (k *Catalog) renameAcross(r *command.Request, c *store.Collection, to string) error {
+	if err := c.InUse(); err != nil {
+		return err
+	}
+	if target := k.find(to, nil); target != nil {
+		if err := target.InUse(); err != nil {
+			return err
+		}
+	}
 	temporary := store.DB(to) + ".tmp" + k.Letters(5) + ".renameCollection"
 	step := func(run func(u *store.Unit) error) error {
 		u := k.Store.Begin()
@@ -232,6 +240,9 @@ func (k *Catalog) convert(ctx context.Context, r *command.Request, _ *command.Re
 		c := k.find(ns, u)
 		if c == nil {
 			return command.Errorf(command.NamespaceNotFound, "source collection %s does not exist", ns)
+		}
+		if err := c.InUse(); err != nil {
+			return err
 		}
 		temporary := store.DB(ns) + ".tmp" + k.Letters(5) + ".convertToCapped." + store.Name(ns)
 		options := cappedOptions(r.Lookup("size"), c.Options)

@@ -154,9 +154,13 @@ func (rd *Reads) Sweep() {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
 	for id, c := range rd.cursors {
+		if !c.busy.TryLock() {
+			continue // it is being asked right now
+		}
 		if rd.Store.Now().Sub(c.last) > 10*time.Minute {
 			delete(rd.cursors, id)
 		}
+		c.busy.Unlock()
 	}
 }
 

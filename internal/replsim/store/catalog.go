@@ -167,6 +167,15 @@ func (u *Unit) vanish(c *Collection, op *Op) {
 	})
 }
 
+// InUse gives ErrConflict while an open transaction uses the collection: asked before a composed change, whose first parts
+// could not be taken back.
+func (c *Collection) InUse() error {
+	if len(c.users) > 0 {
+		return ErrConflict
+	}
+	return nil
+}
+
 // busy reports whether another open unit uses the collection.
 func (c *Collection) busy(u *Unit) bool {
 	for other := range c.users {
