@@ -38,7 +38,18 @@ type browser struct {
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := mustHave(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-	o := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+	profile, err := os.MkdirTemp("", "pitr-browser-")
+	must(t, err)
+	// A browser that is told to end goes on writing for a moment, so its folder cannot be one of the test's own.
+	t.Cleanup(func() {
+		for range 50 {
+			if os.RemoveAll(profile) == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	o := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.WindowSize(1200, 900), chromedp.WSURLReadTimeout(90*time.Second),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
