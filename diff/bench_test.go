@@ -41,7 +41,9 @@ type hashIndex struct{ hashes }
 
 func (h hashIndex) Parts() int                                    { return h.parts }
 func (h hashIndex) Digest(context.Context, int) ([32]byte, error) { return [32]byte{}, nil }
-func (h hashIndex) Entries(_ context.Context, part int) ([]diff.Entry, error) { return h.made[part], nil }
+func (h hashIndex) Entries(_ context.Context, part int) ([]diff.Entry, error) {
+	return h.made[part], nil
+}
 
 func (h hashes) part(part int) []diff.Entry {
 	random := rand.New(rand.NewPCG(uint64(part), 1))

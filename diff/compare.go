@@ -139,13 +139,19 @@ func newEnd(side Side, collection *pitr.Collection, at moment) end {
 	return end{side: side, collection: collection, at: at}
 }
 
-// canMove and hasMoved are about a side that loses its moment.
-func (e end) canMove() bool {
-	_, can := e.side.(Moving)
-	return can && e.collection != nil
+// moving gives the side where it can lose its moment, nil otherwise.
+func (e end) moving() Moving {
+	moving, can := e.side.(Moving)
+	if !can || e.collection == nil {
+		return nil
+	}
+	return moving
 }
 
-func (e end) hasMoved() bool { return e.canMove() && e.side.(Moving).Moved(*e.collection) }
+func (e end) hasMoved() bool {
+	moving := e.moving()
+	return moving != nil && moving.Moved(*e.collection)
+}
 
 func (c *comparison) end(at moment) end {
 	if at == atE {
@@ -154,7 +160,7 @@ func (c *comparison) end(at moment) end {
 	return c.t
 }
 
-func (c *comparison) canMove() bool  { return c.e.canMove() || c.t.canMove() }
+func (c *comparison) canMove() bool  { return c.e.moving() != nil || c.t.moving() != nil }
 func (c *comparison) hasMoved() bool { return c.e.hasMoved() || c.t.hasMoved() }
 
 type waiting struct {

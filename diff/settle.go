@@ -162,10 +162,10 @@ func (b *batch) resolve(ctx context.Context) error {
 	for {
 		moved := c.hasMoved()
 		var err error
-		if e, err = b.find(ctx, c.e, moved); err != nil {
+		if e, err = b.find(ctx, c.e); err != nil {
 			return fmt.Errorf("look up at E: %w", err)
 		}
-		if t, err = b.find(ctx, c.t, moved); err != nil {
+		if t, err = b.find(ctx, c.t); err != nil {
 			return fmt.Errorf("look up at T: %w", err)
 		}
 		if moved == c.hasMoved() {
@@ -205,22 +205,27 @@ func (c *comparison) asSeen(each candidate, found pitr.Change) error {
 	return nil
 }
 
-// find looks up what a side has of the candidates: of all of them where one side has moved.
-func (b *batch) find(ctx context.Context, e end, all bool) (map[string]bson.Raw, error) {
-	found := make(map[string]bson.Raw)
-	if e.collection == nil {
-		return found, nil
-	}
+// keysFor gives the keys to ask a side for: those that it had, and all of them where a side has moved.
+func (b *batch) keysFor(e end) []pitr.Key {
+	moved := b.comparison.hasMoved()
 	var keys []pitr.Key
 	for _, each := range b.candidates {
-		if all || e.at == atE && each.e != nil || e.at == atT && each.t != nil {
+		if moved || e.at == atE && each.e != nil || e.at == atT && each.t != nil {
 			keys = append(keys, each.key)
 		}
 	}
-	if len(keys) == 0 {
+	return keys
+}
+
+// find looks up what a side has of the candidates.
+func (b *batch) find(ctx context.Context, e end) (map[string]bson.Raw, error) {
+	found := make(map[string]bson.Raw)
+	keys := b.keysFor(e)
+	finder, finds := e.side.(Finder) // spillWaiting has made sure
+	if e.collection == nil || len(keys) == 0 || !finds {
 		return found, nil
 	}
-	for document, err := range e.side.(Finder).Lookup(ctx, *e.collection, keys) {
+	for document, err := range finder.Lookup(ctx, *e.collection, keys) {
 		if err != nil {
 			return nil, err
 		}

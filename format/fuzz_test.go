@@ -109,12 +109,14 @@ func FuzzJSON(f *testing.F) {
 		func() format.Object { return &format.StepRecord{} }, func() format.Object { return &format.Changes{} },
 		func() format.Object { return &format.Lease{} }, func() format.Object { return &format.Condemned{} },
 		func() format.Object { return &format.Review{} },
+		func() format.Object { return &format.PlaybookEntry{} },
 	}
 	for i, object := range []format.Object{
 		manifest(), &format.Intent{ID: jobID, Kind: format.JobRewind, Ways: []format.Way{{NS: pitr.Namespace{DB: "a", Collection: "b"}}}},
 		&format.StepRecord{Job: jobID, Attempt: 1, Number: 1, Detail: format.Document(nested(3))}, &format.Changes{Job: jobID},
 		&format.Lease{Lease: "archive", Generation: 1}, &format.Condemned{ID: jobID, Objects: []format.Name{chunkName(f)}},
 		&format.Review{Job: jobID, Number: 3, File: "a.csv", Decisions: map[string]int64{"leave": 1}},
+		&format.PlaybookEntry{Run: jobID, Number: 1, Event: format.PlaybookBegun, Procedure: &format.Procedure{Name: "p"}},
 	} {
 		sealed := encode(f, object)
 		f.Add(i, string(sealed.Data[:bytes.LastIndex(sealed.Data, []byte("  \"sha256\""))]))

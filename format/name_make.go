@@ -115,6 +115,7 @@ const (
 	HoldsPrefix     = "holds/"
 	CondemnedPrefix = "condemned/"
 	JobsPrefix      = "jobs/"
+	PlaybooksPrefix = "playbooks/"
 	LeasesPrefix    = "leases/"
 )
 
@@ -123,6 +124,9 @@ func SnapshotPrefix(snapshot ID) string { return SnapshotsPrefix + string(snapsh
 
 // JobPrefix is the folder of a job.
 func JobPrefix(job ID) string { return JobsPrefix + string(job) + "/" }
+
+// PlaybookPrefix is the folder of a playbook run.
+func PlaybookPrefix(run ID) string { return PlaybooksPrefix + string(run) + "/" }
 
 // LeasePrefix is the folder of a lease.
 func LeasePrefix(lease string) string { return LeasesPrefix + lease + "/" }

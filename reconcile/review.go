@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -89,12 +90,7 @@ func ReadRows(changes format.Changes, rows iter.Seq2[ReviewRow, error]) (Reviewe
 		}
 		result.add(tokens, row)
 	}
-	first := int64(changes.Steps) + 1
-	last := first - 1
-	for _, documents := range changes.Documents {
-		last += documents
-	}
-	for n := first; n <= last; n++ {
+	for n := int64(changes.Steps) + 1; n <= lastNumber(changes); n++ {
 		one := tokens[Token(changes, n)]
 		if one == nil {
 			continue
@@ -114,6 +110,15 @@ func ReadRows(changes format.Changes, rows iter.Seq2[ReviewRow, error]) (Reviewe
 	}
 	slices.SortStableFunc(result.Bad, func(a, b BadRow) int { return cmp.Compare(a.Row, b.Row) })
 	return result, nil
+}
+
+// lastNumber is the number of the last change of a set.
+func lastNumber(changes format.Changes) int64 {
+	last := int64(changes.Steps)
+	for _, documents := range changes.Documents {
+		last += documents
+	}
+	return last
 }
 
 // add takes a row down. Rows with nothing in both columns are what spreadsheets leave at the end.
@@ -245,14 +250,23 @@ func ReadReview(ctx context.Context, repository *catalog.Repository, job catalog
 		if err := checkReview(job, review); err != nil {
 			return nil, err
 		}
+		counts, last := map[string]int64{}, int64(job.Changes.Steps)
 		for decision, err := range repository.ReviewDecisions(ctx, review) {
 			if err != nil {
 				return nil, err
 			}
+			if decision.N <= last || decision.N > lastNumber(*job.Changes) {
+				return nil, pitr.Corruptf("read "+name.String(), "a decision about number %d, which is no record behind %d", decision.N, last)
+			}
+			last = decision.N
+			counts[decision.Decision]++
 			if !slices.Contains(AllDecisions, Decision(decision.Decision)) {
 				return nil, pitr.Errorf(pitr.KindUnsupported, "read "+name.String(), "update pitr", "%.40q is no decision that this pitr knows", decision.Decision)
 			}
 			all[decision.N] = Decision(decision.Decision)
+		}
+		if !maps.Equal(counts, review.Decisions) {
+			return nil, pitr.Corruptf("read "+name.String(), "it counts the decisions %v, there are %v", review.Decisions, counts)
 		}
 	}
 	return all, nil

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -100,8 +101,8 @@ func FuzzParseDecision(f *testing.F) {
 	})
 }
 
-// reviewable is a repository with a job whose change set has one catalog step and one change, number 2.
-func reviewable(t *testing.T) (*catalog.Repository, catalog.Job, *storage.Memory) {
+// reviewedJob is a repository with a job whose change set has one catalog step and one change, number 2.
+func reviewedJob(t *testing.T) (*catalog.Repository, catalog.Job, *storage.Memory) {
 	t.Helper()
 	store := storage.NewMemory()
 	m := sample.Whole(t, store)
@@ -126,7 +127,7 @@ func publish(t *testing.T, repository *catalog.Repository, job catalog.Job, deci
 	return found.Publish(t.Context(), repository, job, reconcile.Source{File: "b.csv", Digest: format.Sum(nil), Operator: "ada", Now: time.Unix(1761120000, 0)})
 }
 
-func reviewable(t *testing.T, repository *catalog.Repository) reconcile.Decision {
+func decided(t *testing.T, repository *catalog.Repository) reconcile.Decision {
 	t.Helper()
 	decisions, err := reconcile.ReadReview(t.Context(), repository, jobOf(t, repository))
 	if err != nil {
@@ -138,7 +139,7 @@ func reviewable(t *testing.T, repository *catalog.Repository) reconcile.Decision
 
 // TestTheNewestReviewCounts: of two that speak of a record the later one, also behind what a killed import left.
 func TestTheNewestReviewCounts(t *testing.T) {
-	repository, job, store := reviewable(t)
+	repository, job, store := reviewedJob(t)
 	if got := decided(t, repository); got != reconcile.DecisionPutBack {
 		t.Errorf("the first review says %q", got)
 	}
@@ -190,13 +191,18 @@ func TestAReviewOfAnotherListIsNoReview(t *testing.T) {
 	for what, c := range map[string]struct {
 		spoil func(*format.Review)
 		word  string
-		kind  pitr.Kind
+		// n is the number decided about, 2 where it is zero.
+		n    int64
+		kind pitr.Kind
 	}{
+		"a catalog step":  {n: 1, kind: pitr.KindCorrupt},
+		"no record":       {n: 3, kind: pitr.KindCorrupt},
+		"another count":   {spoil: func(r *format.Review) { r.Decisions["leave"] = 2 }, kind: pitr.KindCorrupt},
 		"another list":    {spoil: func(r *format.Review) { r.Changes = format.Sum([]byte("other")) }, kind: pitr.KindCorrupt},
 		"another's part":  {spoil: func(r *format.Review) { r.Parts[0].Name = partName(r.Job, 7) }, kind: pitr.KindCorrupt},
 		"an unknown word": {word: "maybe", kind: pitr.KindUnsupported},
 	} {
-		repository, job, _ := reviewable(t)
+		repository, job, _ := reviewedJob(t)
 		word := c.word
 		if word == "" {
 			word = "leave"
@@ -205,7 +211,7 @@ func TestAReviewOfAnotherListIsNoReview(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Append(0, format.ReviewDecision{N: 2, Decision: word}.BSON()); err != nil {
+		if _, err := w.Append(0, format.ReviewDecision{N: cmp.Or(c.n, 2), Decision: word}.BSON()); err != nil {
 			t.Fatal(err)
 		}
 		sealed, err := w.Finish(partName(job.ID, 2), nil)

@@ -186,6 +186,22 @@ func TestTheFolderMustBeOurs(t *testing.T) {
 	}
 }
 
+// TestNoFileTakesThePlaceOfAnother: two names that a file system takes for one are told, and the first file stays.
+func TestNoFileTakesThePlaceOfAnother(t *testing.T) {
+	to, err := sheet.CreateFolder(filepath.Join(t.TempDir(), "out"))
+	must(t, err)
+	for i, want := range []pitr.Kind{pitr.KindUnexpected, pitr.KindConflict} {
+		file, err := to.Create("shop", "orders.csv")
+		must(t, err)
+		_, err = file.Write([]byte{byte(i)})
+		must(t, err)
+		if _, err := file.Commit(); pitr.KindOf(err) != want {
+			t.Errorf("the file of number %d: %v", i, err)
+		}
+	}
+	must(t, to.Close())
+}
+
 // TestAFailedExportLeavesNothing: neither a file under its name nor one under a temporary name, nor the folder.
 func TestAFailedExportLeavesNothing(t *testing.T) {
 	source := hostileShelf(t)

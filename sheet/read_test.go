@@ -1,8 +1,10 @@
 package sheet_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +80,10 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 		broken[i] ^= 0xFF
 	}
 	for what, content := range map[string][]byte{
+		"a sheet that breaks off": repack(t, excel.Bytes(), func(part []byte) []byte { return part[:len(part)*2/3] }),
+		"a sheet with a broken tag": repack(t, excel.Bytes(), func(part []byte) []byte {
+			return bytes.Replace(part, []byte(`<row r="1500"`), []byte(`</row><row r="1500"`), 1)
+		}),
 		"an old Excel file": []byte("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), "a zip of something else": []byte("PK\x03\x04 and more"),
 		"half an Excel file": excel.Bytes()[:excel.Len()/2], "a broken Excel file": broken,
 		"an open quote": []byte("token,decision\n\"abc,leave\n"), "half a character": {0xFF, 0xFE, 'a'},
@@ -87,6 +93,33 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 			t.Errorf("%s gives %d rows and %v", what, len(rows), err)
 		}
 	}
+}
+
+// repack changes the sheet of an Excel file, with sums that fit.
+func repack(t *testing.T, file []byte, change func(part []byte) []byte) []byte {
+	t.Helper()
+	from, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	must(t, err)
+	var out bytes.Buffer
+	to := zip.NewWriter(&out)
+	for _, part := range from.File {
+		reader, err := part.Open()
+		must(t, err)
+		content, err := io.ReadAll(reader)
+		must(t, err)
+		if part.Name == "xl/worksheets/sheet1.xml" {
+			before := len(content)
+			if content = change(content); len(content) == before {
+				t.Fatal("nothing was changed")
+			}
+		}
+		writer, err := to.Create(part.Name)
+		must(t, err)
+		_, err = writer.Write(content)
+		must(t, err)
+	}
+	must(t, to.Close())
+	return out.Bytes()
 }
 
 func TestHeadFindsColumnsByName(t *testing.T) {

@@ -32,14 +32,14 @@ func (r *Reader) Lookup(ctx context.Context, c format.CollectionRecord, keys []p
 			yield(Document{}, err)
 			return
 		}
-		lookup := lookup{reader: r, wanted: wanted, doubtful: doubtful, kept: map[string]kept{}}
-		if err := lookup.run(ctx, c, frames, yield); err != nil {
+		l := lookup{reader: r, wanted: wanted, doubtful: doubtful, kept: map[string]kept{}}
+		if err := l.run(ctx, c, frames, yield); err != nil {
 			if !errors.Is(err, errStopped) {
 				yield(Document{}, err)
 			}
 			return
 		}
-		for _, last := range lookup.kept {
+		for _, last := range l.kept {
 			if !yield(last.Document, nil) {
 				return
 			}

@@ -181,8 +181,21 @@ func (v *verifier) single(ctx context.Context, name format.Name) error {
 		})
 	case format.KindLease:
 		return readSingle[format.Lease](ctx, v, name, nil)
+	case format.KindPlaybook:
+		return v.playbook(ctx, name)
 	}
 	return v.find(Finding{Kind: Unchecked, Object: name.String(), What: "this pitr does not know what such an object holds"})
+}
+
+// playbook checks an entry in the journal of a playbook run. They are listed by number, and none may be missing.
+func (v *verifier) playbook(ctx context.Context, name format.Name) error {
+	if v.playbooks[name.ID()]++; v.playbooks[name.ID()] != name.Number() {
+		v.playbooks[name.ID()] = name.Number()
+		if err := v.find(Finding{Kind: Missing, Object: name.String(), Where: "listing", What: "the entry before it is not there"}); err != nil {
+			return err
+		}
+	}
+	return readSingle[format.PlaybookEntry](ctx, v, name, nil)
 }
 
 // readSingle reads a JSON object, whose digest proves it, and hands it on where it is whole.

@@ -129,7 +129,7 @@ func Run(ctx context.Context, repository *catalog.Repository, o Options) iter.Se
 			o.Progress = pitr.Silent
 		}
 		v := &verifier{repository: repository, Options: o, yield: yield, branches: map[format.ID]bool{},
-			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}, condemned: map[string]bool{}}
+			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}, condemned: map[string]bool{}, playbooks: map[format.ID]int{}}
 		err := v.run(ctx)
 		if err == nil {
 			err = v.verdict()
@@ -147,6 +147,8 @@ type verifier struct {
 	yield func(Finding, error) bool
 	// damage and newer count findings.
 	damage, newer int
+	// playbooks count the entries of playbook runs.
+	playbooks map[format.ID]int
 	// branches are those that a branch object describes, windows what the archive covers of each, published the snapshots
 	// with a manifest, wanted what must be among them and who says so.
 	branches  map[format.ID]bool

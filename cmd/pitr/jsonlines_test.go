@@ -121,6 +121,9 @@ func (c *checker) check(got outcome, args ...string) []string {
 			continue
 		}
 		c.seen[kind] = true
+		for _, problem := range schemaOf(c.t, kind).problems(fields) {
+			c.t.Errorf("%s: docs/schema says of type %q: %s", name, kind, problem)
+		}
 		kinds = append(kinds, kind)
 		for field, value := range fields {
 			if field == "type" || field == "v" {
@@ -237,6 +240,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("prune", append(policy, "--run")...)
 	do("snapshot", "snapshot", "list")
 	do("prune", policy...)
+	s.playbookLines(do)
 	// A hole, damage, and a lease that is left.
 	at := s.write("before the hole")
 	s.ok("archive", "once")
@@ -245,6 +249,10 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("archive", "archive", "once")
 	do("mark", "timeline")
 	do("error", "restore", "--to", "through "+at.Before().String(), "--dry-run")
+	s.adoptOtherHistory(do)
+	do("script", "completion", "bash")
+	do("script", "man", t.TempDir())
+	do("script", "man")
 	s.leaveLease()
 	owner := lastLine(t, do("lease", "lease", "list"))["owner"]
 	do("lease", "lease", "break", "write", "--owner", fmt.Sprint(owner))
@@ -269,6 +277,21 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 			}
 		}
 	}
+}
+
+// playbookLines runs what is for the person on call.
+func (s *stage) playbookLines(do func(last string, args ...string) outcome) {
+	s.t.Helper()
+	do("examined", "doctor", "--for", "restore")
+	do("error", "doctor", "--uri", "mongodb://127.0.0.1:1/", "--timeout", "200ms")
+	do("runbook", "runbook")
+	do("playbook", "playbook", "new")
+	steps := s.file("lines.yaml", "name: lines\ncluster: "+clusterName+"\nsteps:\n  - writers\n  - find: {since: \"mark:before v4.1.0\"}\n  - restore: {to: ask}\n  - restore: {to: now, dry-run: true}\n")
+	flags := []string{"--go-on", "--confirm-target", clusterName, "--to"}
+	run := jobPattern.FindString(do("error", append([]string{"playbook", "run", steps}, append(flags, "1000:1")...)...).out)
+	do("playbook run", append([]string{"playbook", "run", "--resume", run}, append(flags, s.toGood())...)...)
+	do("playbook run", "playbook", "show", run)
+	do("playbook run", "playbook", "show")
 }
 
 // archiveForAMoment runs the archiver as a service until its first line is there.

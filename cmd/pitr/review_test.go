@@ -144,8 +144,8 @@ func TestImportRefusesAFileAsAWhole(t *testing.T) {
 	for what, content := range map[string]string{"no column token": "a,decision\nx,leave\n", "no decision": "token,decision\n" + tokens[0] + ",\n", "nothing": "",
 		"an open quote": "token,decision\n" + tokens[0] + ",leave\n\"\n"} {
 		write(content)
-		if got := s.pitr("reconcile", "import", id, file, "--skip-bad-rows"); got.code != exitUsage {
-			t.Errorf("%s ends with %d:\n%s", what, got.code, got.err)
+		if skipping := s.pitr("reconcile", "import", id, file, "--skip-bad-rows"); skipping.code != exitUsage {
+			t.Errorf("%s ends with %d:\n%s", what, skipping.code, skipping.err)
 		}
 	}
 	if after := objects(t, s.folder, ""); !slices.Equal(before, after) {

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pitr"
+	"pitr/report"
 )
 
 // run is the whole program: arguments in, exit code out.
@@ -21,6 +22,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
 	s.out, s.err = out, &shared{to: s.err}
 	app := newApp(s)
+	if len(args) == 0 {
+		args = []string{app.Name}
+	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		err = out.failure()
@@ -173,6 +177,11 @@ type session struct {
 	settings settings
 	json     bool
 	log      *slog.Logger
+	// calm says that a scheduler runs this: nothing is said beside the result, warnings and errors.
+	calm bool
+	// watcher and metrics follow a run that a scheduler started.
+	watcher *watcher
+	metrics report.Metrics
 	// alone says that the store does not refuse to replace an object, and that a person promised to be its only writer.
 	alone bool
 }
@@ -182,6 +191,10 @@ func action(s streams, names []string, do func(context.Context, *session, *cli.C
 	return func(c *cli.Context) error {
 		if err := checkArguments(c, names); err != nil {
 			return err
+		}
+		if s.inherit != nil {
+			step := *s.inherit
+			return do(c.Context, &step, c)
 		}
 		values, err := readSettings(c, os.Environ())
 		if err != nil {
@@ -236,6 +249,9 @@ func newLogger(s streams, values settings) (*slog.Logger, error) {
 // flagsFirst moves flags in front of arguments, so that `pitr diff A B --json` means what it says: the library stops
 // looking for flags at the first argument. Everything after "--" stays where it is.
 func flagsFirst(app *cli.App, args []string) []string {
+	if args[len(args)-1] == completing {
+		return args
+	}
 	list, flags := app.Commands, app.Flags
 	at := 1
 	for at < len(args) {

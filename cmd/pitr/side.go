@@ -53,12 +53,26 @@ func (s snapshotSide) Collections(context.Context) ([]pitr.Collection, error) {
 
 // Documents scans a collection.
 func (s snapshotSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
+	return s.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return s.reader.Scan(ctx, record)
+	})
+}
+
+// Lookup finds documents by key.
+func (s snapshotSide) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
+	return s.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return s.reader.Lookup(ctx, record, keys)
+	})
+}
+
+func (s snapshotSide) read(c pitr.Collection, from func(format.CollectionRecord) iter.Seq2[snapshot.Document, error]) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
-		record, found := s.reader.Collection(c.NS, c.UUID)
-		if !found {
+		record, err := s.record(c)
+		if err != nil {
+			yield(nil, err)
 			return
 		}
-		for document, err := range s.reader.Scan(ctx, record) {
+		for document, err := range from(record) {
 			if !yield(document.Raw, err) || err != nil {
 				return
 			}
@@ -66,19 +80,13 @@ func (s snapshotSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq
 	}
 }
 
-// Lookup finds documents by key.
-func (s snapshotSide) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
-	return func(yield func(bson.Raw, error) bool) {
-		record, found := s.reader.Collection(c.NS, c.UUID)
-		if !found {
-			return
-		}
-		for document, err := range s.reader.Lookup(ctx, record, keys) {
-			if !yield(document.Raw, err) || err != nil {
-				return
-			}
-		}
+// record finds a collection that was listed.
+func (s snapshotSide) record(c pitr.Collection) (format.CollectionRecord, error) {
+	record, found := s.reader.Collection(c.NS, c.UUID)
+	if !found {
+		return record, pitr.Corruptf("read the snapshot", "it does not hold %s", c.NS)
 	}
+	return record, nil
 }
 
 // viewSide is the database as it was at a moment. reader is the snapshot below the view.

@@ -18,9 +18,9 @@ import (
 
 // Index gives the key index of a collection as a comparison reads it.
 func (s snapshotSide) Index(_ context.Context, c pitr.Collection) (diff.Index, error) {
-	record, found := s.reader.Collection(c.NS, c.UUID)
-	if !found || record.KeyBits == format.KeysLeftOut {
-		return nil, nil
+	record, err := s.record(c)
+	if err != nil || record.KeyBits == format.KeysLeftOut {
+		return nil, err
 	}
 	return snapshotIndex{reader: s.reader, record: record}, nil
 }

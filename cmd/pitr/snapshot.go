@@ -22,11 +22,12 @@ func snapshotCommand(s streams) *cli.Command {
 			{
 				Name: "take", Usage: "copy the cluster into the repository",
 				Description: "Reads a consistent state while writes go on. Nothing is visible until everything was written and read\n" +
-					"back.\n\nExample:\n   pitr snapshot take --reason scheduled",
-				Flags: append(scopeFlags(),
+					"back.\n\nExample:\n   pitr snapshot take --reason scheduled\n" +
+					"   pitr snapshot take --reason scheduled --quiet --metrics-file /var/lib/prometheus/pitr-snapshot.prom",
+				Flags: append(append(scopeFlags(), scheduledFlags()...),
 					&cli.StringFlag{Name: "reason", Usage: "why: scheduled, manual, before-migration, before-restore", Value: "manual"},
 					&cli.StringFlag{Name: "note", Usage: "a word for the people who will look for it"}),
-				Action: action(s, nil, takeSnapshot),
+				Action: scheduled(s, fromCron, takeSnapshot),
 			},
 			{
 				Name: "list", Usage: "list snapshots, oldest first",
@@ -138,6 +139,7 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		run.measureSnapshot(ctx, repository, manifest)
 		if run.json {
 			return run.line(newSnapshotLine(manifest))
 		}
@@ -151,6 +153,17 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		run.next("pitr restore --to " + fmt.Sprintf("%q", "through "+manifest.At.String()))
 		return nil
 	})
+}
+
+// measureSnapshot notes what a snapshot added.
+func (run *session) measureSnapshot(ctx context.Context, repository *catalog.Repository, m format.Manifest) {
+	if !run.measuring() {
+		return
+	}
+	run.measure("pitr_snapshot_documents", float64(m.Objects.Documents))
+	run.measure("pitr_snapshot_bytes", float64(m.Objects.Bytes))
+	run.measure("pitr_snapshot_stored_bytes", float64(m.Objects.Stored))
+	run.measureTimeline(ctx, repository)
 }
 
 func exactText(m format.Manifest) string {

@@ -80,9 +80,18 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	branches, err := run.branches(ctx, repository)
+	if err != nil {
+		return err
+	}
 	if run.json {
 		if err := run.keptLines(kept); err != nil {
 			return err
+		}
+		for _, branch := range branches {
+			if err := run.line(newBranchLine(branch)); err != nil {
+				return err
+			}
 		}
 		for _, stretch := range reachable {
 			if err := run.line(stretchLine{Type: "reachable", Version: 1, First: stretch.First, Last: stretch.Last}); err != nil {
@@ -103,6 +112,7 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 		}
 		return nil
 	}
+	run.printBranches(branches, tip)
 	if len(reachable) == 0 {
 		fmt.Fprintf(run.out, "no moment of cluster %s can be reached yet\n", printable(repository.ClusterName()))
 		run.next("pitr snapshot take")
@@ -180,6 +190,36 @@ func (run *session) printKept(k kept) {
 	default:
 		fmt.Fprintf(run.out, "expiry     the newest state stays reachable until %s at least\n           (policy: %s)\n",
 			k.until.Format("2006-01-02 15:04 UTC"), k.policy)
+	}
+}
+
+// branches gives the branches of the archive where there are several: a cluster with one history has no use for the word.
+func (run *session) branches(ctx context.Context, repository *catalog.Repository) ([]format.Branch, error) {
+	listing, err := repository.Branches(ctx)
+	if err != nil || len(listing.Items) < 2 {
+		return nil, err
+	}
+	return listing.Items, nil
+}
+
+// printBranches shows where histories part.
+func (run *session) printBranches(branches []format.Branch, tip format.ID) {
+	for _, branch := range branches {
+		state := "left"
+		if branch.ID == tip {
+			state = "archived now"
+		}
+		fmt.Fprintf(run.out, "branch     %s, %s\n", branch.ID, state)
+		switch fork := branch.Fork; {
+		case fork == nil:
+		case fork.At.IsZero():
+			fmt.Fprintf(run.out, "           has nothing in common with %s\n", fork.Branch)
+		default:
+			fmt.Fprintf(run.out, "           left %s after\n           %s\n", fork.Branch, clockText(fork.At.TS))
+		}
+		if branch.Fork != nil && branch.Reason != "" {
+			fmt.Fprintf(run.out, "           %s\n", printable(branch.Reason))
+		}
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Whole makes a repository in which every kind of object of format version 1 stands, each as small as it can be:
-// an archive with a hole, a snapshot of each exactness, a finished job with its change set and a review, a mark, a hold, a list of condemned
-// objects and a lease.
+// an archive with a hole, a snapshot of each exactness, a finished job with its change set and a review, a playbook run, a mark, a
+// hold, a list of condemned objects and a lease.
 func Whole(t testing.TB, store storage.Store) *Mill {
 	t.Helper()
 	m := New(t, store)
@@ -55,6 +55,11 @@ func Whole(t testing.TB, store storage.Store) *Mill {
 	m.Check(err)
 	m.Object(&format.Condemned{ID: m.ID(), Created: m.Now, Snapshots: []format.ID{"20251001T000000Z-aaaaaa"}})
 	m.Object(&format.Lease{Lease: "archive", Generation: 1, Holder: "op@host", Host: "host", Process: 1, Taken: m.Now, Released: true})
+	run := m.ID()
+	m.Object(&format.PlaybookEntry{Run: run, Number: 1, Event: format.PlaybookBegun, Taken: m.Now, Operator: "op@host",
+		Procedure: &format.Procedure{Name: "one step", Cluster: "devices-eu", Steps: []format.ProcedureStep{{Command: "find"}}}})
+	m.Object(&format.PlaybookEntry{Run: run, Number: 2, Event: format.PlaybookStep, Taken: m.Now, Step: 1})
+	m.Object(&format.PlaybookEntry{Run: run, Number: 3, Event: format.PlaybookEnded, Taken: m.Now, Outcome: "done"})
 	return m
 }
 
