@@ -10,6 +10,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/history"
+	"pitr/report"
 )
 
 func findCommand(s streams) *cli.Command {
@@ -111,6 +112,11 @@ func findDamage(ctx context.Context, run *session, c *cli.Context) (*search, err
 	if f.findings, err = f.past.Find(ctx, f.window, options); err != nil {
 		return nil, err
 	}
+	redactor, err := report.NewRedactor(run.settings.redact())
+	if err != nil {
+		return nil, err
+	}
+	hideValues(redactor, f.findings.Events)
 	var suspicious []history.Event
 	for _, event := range f.findings.Events {
 		if event.Suspicious() {
@@ -194,6 +200,19 @@ func (f *search) printEvents() error {
 		return nil
 	}
 	return f.run.table(rows)
+}
+
+// hideValues takes out of events what must not be shown: the reason of a failed index build names values of its fields.
+func hideValues(redactor report.Redactor, events []history.Event) {
+	for i, event := range events {
+		fields, _ := event.Index.Lookup("key").DocumentOK()
+		elements, _ := fields.Elements()
+		for _, field := range elements {
+			if event.Kind == history.EventIndexFailed && redactor.Hides(event.NS, field.Key()) {
+				events[i].Detail = report.Hidden
+			}
+		}
+	}
 }
 
 func eventText(event history.Event) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -97,22 +96,18 @@ func aboutJob(job catalog.Job) string {
 
 // comparePage is the page of a lost set that was made by a comparison: nothing was frozen or written, and nothing can be
 // undone.
-func (r *jobReport) comparePage(line jobLine) report.Page {
-	compared := comparedOf(r.job)
+func comparePage(page report.Page, job catalog.Job) report.Page {
+	line, compared := newJobLine(job), comparedOf(job)
 	lead := fmt.Sprintf("Two states were compared: %s (before the restore) and %s (after it). What the first had and the second "+
 		"has not, or has otherwise, is listed here with both versions.", compared.A, compared.B)
 	if len(compared.Moved) > 0 {
 		lead += fmt.Sprintf(" The cluster moved on while it was read: %s records that differed were compared again by their newest state.",
 			grouped(compared.Again))
 	}
-	return report.Page{
-		Title: "Lost records of " + r.job.Intent.Cluster.Name, Lead: lead,
-		Facts: []report.Fact{
-			{Name: "Records that differ", Value: grouped(line.Touched)},
-			{Name: "Lost or changed", Value: grouped(line.Lost)},
-			{Name: "Groups of duplicates", Value: grouped(int64(len(r.duplicates)))},
-		},
-		Timeline: r.events, Duplicates: r.duplicates, Next: "pitr report " + string(line.Job),
-		Footer: fmt.Sprintf("Job %s, written by pitr %s on %s.", line.Job, version, r.run.now().UTC().Format(time.RFC3339)),
+	page.Lead = lead
+	page.Facts = []report.Fact{
+		{Name: "Lost or changed", Value: grouped(line.Lost)},
+		{Name: "Records that differ", Value: grouped(line.Touched)},
 	}
+	return page
 }
