@@ -100,7 +100,7 @@ func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool)
 	for _, set := range s.model.At(AuthSets, s.model.Now()) {
 		sets[setOf(set)] = true
 	}
-	for _, ns := range []string{Devices, AuthSets, Enrollments} {
+	for _, ns := range []string{Devices, AuthSets, Tokens, Enrollments} {
 		live := s.model.At(ns, s.model.Now())
 		for _, document := range s.Created(ns, gap) {
 			taken := live[idText(document)] != nil || ns == Devices && devices[identityOf(document)] || ns == AuthSets && sets[setOf(document)]
