@@ -51,10 +51,15 @@ type Event struct {
 	Documents int64
 	// Burst is the number of the burst of a mass delete or update.
 	Burst int
+	// TakenBack names the job that has reversed it since; who knows the jobs fills it in.
+	TakenBack string
 }
 
-// Suspicious reports whether the event may be the damage somebody looks for: it took something away.
+// Suspicious reports whether the event may be the damage somebody looks for: it took something away, and that is still so.
 func (e Event) Suspicious() bool {
+	if e.TakenBack != "" {
+		return false
+	}
 	switch e.Kind {
 	case EventIndexCreated, EventIndexFailed:
 		return false
@@ -70,7 +75,8 @@ type EventOptions struct {
 	// Mass is from how many documents on a burst of updates or deletes is an event; 100 when zero.
 	Mass   int64
 	Bursts BurstOptions
-	// Except are spans whose entries are passed over: those that jobs of pitr wrote.
+	// Except are spans whose entries are no events: jobs of pitr wrote them, and nobody else. What they do to a unique index
+	// opens and closes its gap all the same.
 	Except []pitr.Window
 }
 
@@ -158,8 +164,11 @@ func (f *finder) apply(group oplog.Committed) error {
 			}
 			continue
 		}
-		if wanted {
+		switch {
+		case wanted:
 			f.command(&group, o)
+		case f.window.Contains(group.OpTime.TS):
+			f.ownCommand(&group, o)
 		}
 		one := group
 		one.Ops = group.Ops[i : i+1]
@@ -220,6 +229,13 @@ func (f *finder) command(group *oplog.Committed, o *oplog.Op) {
 	case oplog.Modify:
 		f.modified(event, command)
 	}
+}
+
+// ownCommand follows the unique indexes through what a job did: a restore brings one back, an undo takes it away again.
+func (f *finder) ownCommand(group *oplog.Committed, o *oplog.Op) {
+	before := len(f.events)
+	f.command(group, o)
+	f.events = f.events[:before]
 }
 
 // isTemporary reports whether a collection is made for the length of one command, such as that of $out.

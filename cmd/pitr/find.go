@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,6 +39,7 @@ type eventLine struct {
 	Detail     string            `json:"detail,omitempty"`
 	Documents  *int64            `json:"documents,omitempty"`
 	Suspicious bool              `json:"suspicious"`
+	TakenBack  string            `json:"takenBack,omitempty"`
 }
 
 type duplicatesLine struct {
@@ -117,6 +119,9 @@ func findDamage(ctx context.Context, run *session, c *cli.Context) (*search, err
 		return nil, err
 	}
 	hideValues(redactor, f.findings.Events)
+	if err := markTakenBack(ctx, f.repository, f.findings.Events); err != nil {
+		return nil, err
+	}
 	var suspicious []history.Event
 	for _, event := range f.findings.Events {
 		if event.Suspicious() {
@@ -158,21 +163,6 @@ func (f *search) open(ctx context.Context, since, until string) error {
 	return err
 }
 
-// jobWindows are the spans that jobs wrote in: what they did is no damage.
-func jobWindows(ctx context.Context, repository *catalog.Repository) ([]pitr.Window, error) {
-	timeline, err := repository.Timeline(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var windows []pitr.Window
-	for _, line := range timeline.Lines {
-		for _, job := range line.Jobs {
-			windows = append(windows, pitr.Window{After: job.First.Before(), Through: job.Last})
-		}
-	}
-	return windows, nil
-}
-
 func (f *search) printEvents() error {
 	if len(f.findings.Events) == 0 && !f.run.json {
 		fmt.Fprintf(f.run.out, "nothing suspicious between %s and %s\n", clockText(f.window.After), clockText(f.window.Through))
@@ -180,7 +170,7 @@ func (f *search) printEvents() error {
 	var rows [][]string
 	for _, event := range f.findings.Events {
 		line := eventLine{Type: "event", Version: 1, Event: event.Kind, At: event.OpTime, NS: event.NS, Index: pitr.IndexName(event.Index),
-			Detail: event.Detail, Suspicious: event.Suspicious()}
+			Detail: event.Detail, Suspicious: event.Suspicious(), TakenBack: event.TakenBack}
 		if event.Documents >= 0 {
 			line.Documents = &event.Documents
 		}
@@ -227,6 +217,9 @@ func eventText(event history.Event) string {
 	if event.Detail != "" {
 		text += " (" + event.Detail + ")"
 	}
+	if event.TakenBack != "" {
+		text += ", taken back by job " + event.TakenBack
+	}
 	return text
 }
 
@@ -240,9 +233,12 @@ func (f *search) gaps(ctx context.Context) ([]duplicatesLine, error) {
 		return nil, err
 	}
 	var lines []duplicatesLine
-	for _, gap := range f.findings.Gaps {
+	for i, gap := range f.findings.Gaps {
+		again := slices.ContainsFunc(f.findings.Gaps[i+1:], func(later history.IndexGap) bool {
+			return later.NS == gap.NS && pitr.IndexName(later.Spec) == pitr.IndexName(gap.Spec)
+		})
 		collection, there := view.Collection(gap.NS)
-		if !there {
+		if !there || again { // what stands at the end is told of the last gap of an index
 			continue
 		}
 		found, err := view.Duplicates(ctx, collection, gap.Spec)

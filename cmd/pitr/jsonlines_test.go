@@ -152,7 +152,7 @@ func (c *checker) check(got outcome, args ...string) []string {
 }
 
 // rare are fields that a sound run does not have.
-var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
+var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "event takenBack", "candidate guessed", "intent refused", "change bursts",
 	"version session", "summary moved", "summary again", "prune stopped", "prune drastic",
 	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut",
 	"review file cut", "review file replaced", "reconcile plan notes", "reconcile proposal notes"}
