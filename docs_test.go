@@ -33,7 +33,7 @@ func documents(t *testing.T) map[string]string {
 }
 
 // pathLike is a word in backquotes that names a file or folder of this repository.
-var pathLike = regexp.MustCompile("`((?:cmd|docs|internal|examples|storage|format|catalog|cluster|oplog|snapshot|history|diff|guard|restore|report|tests|tools|changelog|\\.ci)/[A-Za-z0-9_./-]*|[A-Za-z0-9_-]+\\.(?:md|go|yml))`")
+var pathLike = regexp.MustCompile("`((?:cmd|docs|internal|examples|storage|format|catalog|cluster|oplog|snapshot|history|diff|guard|restore|report|notify|deploy|tests|tools|changelog|\\.ci)/[A-Za-z0-9_./-]*|[A-Za-z0-9_-]+\\.(?:md|go|yml))`")
 
 // later names paths that the documents may mention before they exist.
 var later = map[string]bool{"pitr.yaml": true}

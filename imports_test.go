@@ -18,6 +18,7 @@ var owners = map[string]string{
 	"github.com/aws/":                 "storage/s3",
 	"github.com/urfave/cli/":          "cmd/pitr",
 	"github.com/klauspost/compress/":  "format",
+	"github.com/xuri/excelize/":       "sheet",
 }
 
 // everybodys are imports that the owners' rule does not bind.

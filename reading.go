@@ -46,6 +46,17 @@ var (
 	ErrCollectionGone = errors.New("the collection is no longer there")
 )
 
+// Condition is a filter that a server keeps in its catalog: a validator, or that of a partial index.
+type Condition struct {
+	DB     string
+	Filter bson.Raw
+	// Collation is the one that the condition is judged by, nil for none.
+	Collation bson.Raw
+}
+
+// ErrDuplicateKey is a write that a unique index refused: another document holds the value already.
+var ErrDuplicateKey = errors.New("a unique index holds the value already")
+
 // Bytes gives the size of the batch.
 func (b Batch) Bytes() int { return len(b.Array) }
 

@@ -5,6 +5,7 @@
 //	go run ./bench fold
 //	go run ./bench snapshot -documents 1500000
 //	go run ./bench rewind
+//	go run ./bench diff -documents 2000000 -touched 20000
 //	go run ./bench follow
 //	go run ./bench start
 package main
@@ -32,7 +33,7 @@ type settings struct {
 
 // runs are the measurements by name. Those with a dash are processes that the others start.
 var runs = map[string]func(context.Context, settings) error{
-	"fold": measureFold, "snapshot": measureSnapshot, "rewind": measureRewind, "follow": measureFollow, "start": measureStart,
+	"fold": measureFold, "snapshot": measureSnapshot, "rewind": measureRewind, "follow": measureFollow, "start": measureStart, "diff": measureDiff,
 	"-serve": serve, "-fold": foldFile,
 }
 

@@ -5,7 +5,8 @@
 //     lists snapshots, segments, marks, holds, branches and jobs. What makes data visible is put last.
 //   - Timeline is a value made of listings: coverage, holes and the way to a moment are pure functions of it.
 //   - Lease lets one run at a time do one kind of work, by objects that can only be created.
-//   - Verify looks for damage in levels, from names alone to every document.
+//   - Package verify looks for damage in levels, from names alone to every document; package prune removes what a policy does
+//     not keep and nothing needs.
 //
 // Algorithm of the timeline: segments are windows whose names carry the digests of the entries at both bounds. Two of them
 // join where a bound is equal and the digests are; windows are maximal runs of what joins or overlaps; a bound for which two

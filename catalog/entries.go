@@ -20,13 +20,28 @@ const maxOverlap = 64
 // overlap they must have the same entries, byte for byte, and at every join the entry before must be the one that the
 // next segment names: anything else is kind corrupt. A window that the archive does not cover without a break is refused
 // with kind hole before the first entry.
+//
+// Where a long segment was made of shorter ones that are still there it is read alone; should it be damaged, they are read.
 func (r *Repository) Entries(ctx context.Context, windows ...BranchWindow) iter.Seq2[bson.Raw, error] {
+	return r.entries(ctx, merge{repository: r, choose: preferred}, windows)
+}
+
+// EntriesCompared is Entries for whoever looks for damage: a merged segment is compared with those that it was made of.
+func (r *Repository) EntriesCompared(ctx context.Context, windows ...BranchWindow) iter.Seq2[bson.Raw, error] {
+	return r.entries(ctx, merge{repository: r, choose: func(all []Segment) []Segment { return all }}, windows)
+}
+
+func (r *Repository) entries(ctx context.Context, m merge, windows []BranchWindow) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		m := merge{repository: r}
+		m := m
 		for _, window := range windows {
-			if err := m.run(ctx, window, yield); err != nil {
+			err := m.run(ctx, window, yield)
+			if pitr.KindOf(err) == pitr.KindCorrupt && m.chose {
+				err = m.otherwise(ctx, window, yield, err)
+			}
+			if err != nil {
 				if !errors.Is(err, errStopped) {
 					yield(nil, err)
 				}
@@ -51,6 +66,9 @@ type merge struct {
 	// last is the newest entry that was passed, nil before the first.
 	last   bson.Raw
 	lastAt pitr.OpTime
+	// choose leaves out what need not be read; chose says that it did.
+	choose func([]Segment) []Segment
+	chose  bool
 }
 
 type fetched struct {
@@ -66,6 +84,9 @@ func (m *merge) run(ctx context.Context, window BranchWindow, yield func(bson.Ra
 	if err := mustCover(segments, window); err != nil {
 		return err
 	}
+	all := len(segments)
+	segments = m.choose(segments)
+	m.chose = len(segments) < all
 	if m.branch == window.Branch {
 		m.last = nil // a window of its own, not the continuation of another branch
 	}
@@ -93,6 +114,23 @@ func (m *merge) run(ctx context.Context, window BranchWindow, yield func(bson.Ra
 			return err
 		}
 	}
+}
+
+// otherwise goes on behind the last entry that was passed, with the segments that a damaged long one was made of. Where they
+// do not lead on either, the damage that was met first is the answer.
+func (m *merge) otherwise(ctx context.Context, window BranchWindow, yield func(bson.Raw, error) bool, met error) error {
+	m.repository.log.WarnContext(ctx, "a merged segment is damaged, reading what it was made of: run `pitr verify`", "error", met)
+	again := merge{repository: m.repository, choose: spare}
+	rest := window
+	if m.branch == window.Branch && m.last != nil {
+		rest.After = max(rest.After, m.lastAt.TS)
+	}
+	err := again.run(ctx, rest, yield)
+	if err != nil && !errors.Is(err, errStopped) && ctx.Err() == nil {
+		return met
+	}
+	m.last, m.lastAt, m.active = again.last, again.lastAt, nil
+	return err
 }
 
 func mustCover(segments []Segment, window BranchWindow) error {

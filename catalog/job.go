@@ -115,8 +115,33 @@ func readPart[T any, P pointerTo[T]](ctx context.Context, r *Repository, job *Jo
 // ChangeDocuments gives the documents of a change set in their order: catalog steps first, then changes. Each object is
 // read once and checked against the digest in changes.json.
 func (r *Repository) ChangeDocuments(ctx context.Context, changes format.Changes) iter.Seq2[bson.Raw, error] {
+	return r.documents(ctx, changes.Parts)
+}
+
+// Review reads imported decisions about the lost set of a job.
+func (r *Repository) Review(ctx context.Context, name format.Name) (format.Review, error) {
+	return ReadObject[format.Review](ctx, r, name)
+}
+
+// ReviewDecisions gives the decisions of a review in the order of their numbers, checked as change sets are.
+func (r *Repository) ReviewDecisions(ctx context.Context, review format.Review) iter.Seq2[format.ReviewDecision, error] {
+	return func(yield func(format.ReviewDecision, error) bool) {
+		for document, err := range r.documents(ctx, review.Parts) {
+			var decision format.ReviewDecision
+			if err == nil {
+				decision, err = format.DecodeReviewDecision(document)
+			}
+			if !yield(decision, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// documents reads containers one after the other.
+func (r *Repository) documents(ctx context.Context, parts []format.Part) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
-		for _, part := range changes.Parts {
+		for _, part := range parts {
 			container, err := r.Container(ctx, part)
 			if err != nil {
 				yield(nil, err)

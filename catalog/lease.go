@@ -29,6 +29,7 @@ const (
 	LeaseSnapshot = "snapshot"
 	LeaseWrite    = "write"
 	LeasePrune    = "prune"
+	LeasePlaybook = "playbook"
 )
 
 // LeaseOptions say who takes a lease and how long to try.

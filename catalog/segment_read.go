@@ -86,6 +86,12 @@ func (r *Repository) ReadSegment(ctx context.Context, branch format.ID, segment 
 // Facts gives what the segment says of itself.
 func (s *SegmentReader) Facts() format.SegmentFacts { return s.facts }
 
+// Raw gives the size of its entries before compression.
+func (s *SegmentReader) Raw() int64 {
+	_, raw := s.container.Count()
+	return raw
+}
+
 // Entry gives the current entry; it may be kept. At gives its optime.
 func (s *SegmentReader) Entry() bson.Raw { return s.entry }
 

@@ -72,7 +72,7 @@ const (
 	codeDocumentValidation = 121
 )
 
-// conditions are the ways a scan can end early. 246 stands for DDL on servers before 7.0, 175 for a drop or a rename,
+// conditions are the codes that callers meet in a way of their own, most of them ways in which a scan can end early. 246 stands for DDL on servers before 7.0, 175 for a drop or a rename,
 // 136 for a place of the oplog that was overwritten, 211 for a resume token whose record was deleted.
 var conditions = map[int32]error{
 	239:                   pitr.ErrMomentGone,
@@ -84,6 +84,7 @@ var conditions = map[int32]error{
 	11601:                 pitr.ErrCursorGone,
 	211:                   pitr.ErrResumeGone,
 	codeNamespaceNotFound: pitr.ErrCollectionGone,
+	codeDuplicateKey:      pitr.ErrDuplicateKey,
 }
 
 // passing are codes of a member that is stepping down, starting, stopping or out of reach: worth another attempt.

@@ -108,11 +108,15 @@ func FuzzJSON(f *testing.F) {
 		func() format.Object { return &format.Manifest{} }, func() format.Object { return &format.Intent{} },
 		func() format.Object { return &format.StepRecord{} }, func() format.Object { return &format.Changes{} },
 		func() format.Object { return &format.Lease{} }, func() format.Object { return &format.Condemned{} },
+		func() format.Object { return &format.Review{} },
+		func() format.Object { return &format.PlaybookEntry{} },
 	}
 	for i, object := range []format.Object{
 		manifest(), &format.Intent{ID: jobID, Kind: format.JobRewind, Ways: []format.Way{{NS: pitr.Namespace{DB: "a", Collection: "b"}}}},
 		&format.StepRecord{Job: jobID, Attempt: 1, Number: 1, Detail: format.Document(nested(3))}, &format.Changes{Job: jobID},
 		&format.Lease{Lease: "archive", Generation: 1}, &format.Condemned{ID: jobID, Objects: []format.Name{chunkName(f)}},
+		&format.Review{Job: jobID, Number: 3, File: "a.csv", Decisions: map[string]int64{"leave": 1}},
+		&format.PlaybookEntry{Run: jobID, Number: 1, Event: format.PlaybookBegun, Procedure: &format.Procedure{Name: "p"}},
 	} {
 		sealed := encode(f, object)
 		f.Add(i, string(sealed.Data[:bytes.LastIndex(sealed.Data, []byte("  \"sha256\""))]))
@@ -147,7 +151,15 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte(format.EncodeCatalogStep(pitr.CatalogStep{N: 1, NS: collection.NS, Step: pitr.StepCreated, CollectionE: &collection})))
 	f.Add([]byte(format.CollectionRecord{Collection: collection}.BSON()))
 	f.Add([]byte(format.ChunkRecord{Part: format.Part{Name: chunkName(f)}, Collections: []int{1}}.BSON()))
+	f.Add([]byte(format.ReviewDecision{N: 7, Decision: "put back"}.BSON()))
 	f.Fuzz(func(t *testing.T, document []byte) {
+		if decision, err := format.DecodeReviewDecision(document); err == nil {
+			if again, err := format.DecodeReviewDecision(decision.BSON()); err != nil || again != decision {
+				t.Errorf("a decision comes back as %+v, %v", again, err)
+			}
+		} else {
+			allowed(t, err)
+		}
 		if change, err := format.DecodeChange(document); err == nil {
 			again, err := format.DecodeChange(format.EncodeChange(change))
 			if err != nil || again.Key.Equal() != change.Key.Equal() || !bytes.Equal(again.E, change.E) || !bytes.Equal(again.T, change.T) {

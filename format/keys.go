@@ -208,6 +208,9 @@ func (k *Keys) Len() int { return k.entries }
 // Bits gives the exponent of the number of partitions.
 func (k *Keys) Bits() int { return k.bits }
 
+// Body gives the digest of all entries: two partitions of the same number that have the same one have the same entries.
+func (k *Keys) Body() Digest { return k.body }
+
 // Lookup gives the entries with this key hash: usually none or one, more where hashes coincide or where a scan met a
 // document twice. It reads one block of 16 KB, or two where the entries lie across their border.
 func (k *Keys) Lookup(ctx context.Context, key uint64) ([]KeyEntry, error) {

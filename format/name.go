@@ -24,6 +24,7 @@ const (
 	KindChanges     Kind = "changes"
 	KindResult      Kind = "result"
 	KindReview      Kind = "review"
+	KindDecisions   Kind = "decisions"
 	KindPlaybook    Kind = "playbook"
 	KindDrill       Kind = "drill"
 	KindLease       Kind = "lease"
@@ -31,7 +32,7 @@ const (
 
 // IsContainer reports whether objects of this kind are containers of documents.
 func (k Kind) IsContainer() bool {
-	return k == KindCatalogPart || k == KindChunk || k == KindSegment || k == KindChangePart
+	return k == KindCatalogPart || k == KindChunk || k == KindSegment || k == KindChangePart || k == KindDecisions
 }
 
 // Name is the name of an object of a repository. It comes from ParseName or a constructor only, so it cannot hold a bad
@@ -61,10 +62,10 @@ func (n Name) Kind() Kind { return n.kind }
 func (n Name) ID() ID { return n.id }
 
 // Number gives the number of a catalog part, chunk, step, change part, review or playbook entry within its owner; for a
-// key partition that of the collection.
+// key partition that of the collection, for a part of decisions that of the review.
 func (n Name) Number() int { return n.numbers[0] }
 
-// Partition gives the partition of a key partition's name.
+// Partition gives the partition of a key partition's name, or the number of a part of decisions within its review.
 func (n Name) Partition() int { return n.numbers[1] }
 
 // Attempt gives the attempt that a job's step belongs to.

@@ -89,6 +89,11 @@ func ReviewName(job ID, number int) (Name, error) {
 	return build(KindReview, JobPrefix(job)+"review-"+digits(number, widthReview)+endJSON)
 }
 
+// DecisionsName names a part of the decisions of a review, counted from 0.
+func DecisionsName(job ID, review, part int) (Name, error) {
+	return build(KindDecisions, JobPrefix(job)+"review-"+digits(review, widthReview)+"-"+digits(part, widthDecisions)+endContainer)
+}
+
 // PlaybookName names an entry in the journal of a playbook run, counted from 1.
 func PlaybookName(run ID, number int) (Name, error) {
 	return build(KindPlaybook, "playbooks/"+string(run)+"/"+digits(number, widthPlaybook)+endJSON)
@@ -110,6 +115,7 @@ const (
 	HoldsPrefix     = "holds/"
 	CondemnedPrefix = "condemned/"
 	JobsPrefix      = "jobs/"
+	PlaybooksPrefix = "playbooks/"
 	LeasesPrefix    = "leases/"
 )
 
@@ -118,6 +124,9 @@ func SnapshotPrefix(snapshot ID) string { return SnapshotsPrefix + string(snapsh
 
 // JobPrefix is the folder of a job.
 func JobPrefix(job ID) string { return JobsPrefix + string(job) + "/" }
+
+// PlaybookPrefix is the folder of a playbook run.
+func PlaybookPrefix(run ID) string { return PlaybooksPrefix + string(run) + "/" }
 
 // LeasePrefix is the folder of a lease.
 func LeasePrefix(lease string) string { return LeasesPrefix + lease + "/" }

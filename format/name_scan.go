@@ -26,6 +26,7 @@ const (
 	widthAttempt     = 3
 	widthStep        = 3
 	widthReview      = 2
+	widthDecisions   = 6
 	widthPlaybook    = 2
 	widthGeneration  = 20
 )
@@ -98,8 +99,18 @@ func (s *scanner) job(n *Name) {
 	case s.take("result.json"):
 		n.kind = KindResult
 	case s.take("review-"):
-		n.kind, n.numbers[0] = KindReview, s.numberThen(widthReview, endJSON)
+		s.review(n)
 	}
+}
+
+// review reads NN.json or NN-PPPPPP.bson.zst.
+func (s *scanner) review(n *Name) {
+	if strings.HasSuffix(s.rest, endContainer) {
+		n.kind, n.numbers[0] = KindDecisions, s.numberThen(widthReview, "-")
+		n.numbers[1] = s.numberThen(widthDecisions, endContainer)
+		return
+	}
+	n.kind, n.numbers[0] = KindReview, s.numberThen(widthReview, endJSON)
 }
 
 // oplog reads day/after-prev8-through-last8.bson.zst or day/after-through.hole.json.

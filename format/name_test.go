@@ -46,6 +46,7 @@ func names(tb testing.TB) map[string]format.Name {
 		"jobs/20251022T093000Z-aaaaaa/changes.json":                                                           ok(format.ChangesName(jobID)),
 		"jobs/20251022T093000Z-aaaaaa/result.json":                                                            ok(format.ResultName(jobID)),
 		"jobs/20251022T093000Z-aaaaaa/review-03.json":                                                         ok(format.ReviewName(jobID, 3)),
+		"jobs/20251022T093000Z-aaaaaa/review-03-000002.bson.zst":                                              ok(format.DecisionsName(jobID, 3, 2)),
 		"playbooks/20251022T093000Z-aaaaaa/04.json":                                                           ok(format.PlaybookName(jobID, 4)),
 		"drills/20251022T093000Z-aaaaaa.json":                                                                 ok(format.DrillName(jobID)),
 		"leases/archive/18446744073709551610.json":                                                            ok(format.LeaseName("archive", 5)),
@@ -64,7 +65,7 @@ func TestNamesReadBack(t *testing.T) {
 		}
 		kinds[name.Kind()] = true
 	}
-	if len(kinds) != 20 {
+	if len(kinds) != 21 {
 		t.Errorf("%d kinds of names are tested", len(kinds))
 	}
 	step := names(t)["jobs/20251022T093000Z-aaaaaa/steps/002-017.json"]

@@ -14,6 +14,9 @@ import (
 // KeyHash gives the hash of a document's identity: xxh3-64 of the key's equality form.
 func KeyHash(key pitr.Key) uint64 { return xxh3.HashString(key.Equal()) }
 
+// HashOfKey gives the same for an equality form.
+func HashOfKey(equal string) uint64 { return xxh3.HashString(equal) }
+
 // DocumentHash gives the hash of a document's bytes: xxh3-64.
 func DocumentHash(document bson.Raw) uint64 { return xxh3.Hash(document) }
 

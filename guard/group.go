@@ -120,13 +120,25 @@ func (s *sortPass) sort(i int32, change pitr.Change) (valid bool, err error) {
 	return valid, nil
 }
 
-// writable refuses the documents that a server would not store as they are: it fills in empty timestamps on the first
-// level, and moves _id to the front.
+// writable refuses the documents that a server would not store as they are.
 func writable(change pitr.Change, document bson.Raw) error {
-	elements, err := document.Elements()
-	if document != nil && err != nil {
-		return pitr.Corruptf("plan the writes", "the document %s of %s at T: %w", change.Key, change.NS, err)
+	if document != nil {
+		if _, err := document.Elements(); err != nil {
+			return pitr.Corruptf("plan the writes", "the document %s of %s at T: %w", change.Key, change.NS, err)
+		}
 	}
+	what := Unwritable(document)
+	if what == "" {
+		return nil
+	}
+	return pitr.Errorf(pitr.KindUnsupported, "plan the writes", "leave the namespace out with --except, or use `pitr restore --into`",
+		"a server would not store the document %s of %s as it was: %s", change.Key, change.NS, what)
+}
+
+// Unwritable says why a server would not store a document as it is, empty when it would: it fills in empty timestamps on
+// the first level, and moves _id to the front.
+func Unwritable(document bson.Raw) string {
+	elements, _ := document.Elements() // what cannot be taken apart is refused by whoever reads it
 	what := ""
 	for i, element := range elements {
 		seconds, ordinal, isTimestamp := element.Value().TimestampOK()
@@ -137,11 +149,7 @@ func writable(change pitr.Change, document bson.Raw) error {
 			what = fmt.Sprintf("the field %q is an empty timestamp", element.Key())
 		}
 	}
-	if what == "" {
-		return nil
-	}
-	return pitr.Errorf(pitr.KindUnsupported, "plan the writes", "leave the namespace out with --except, or use `pitr restore --into`",
-		"a server would not store the document %s of %s as it was: %s", change.Key, change.NS, what)
+	return what
 }
 
 // sameID tells whether a replacement can keep the _id as it is stored; an absent side has none to keep.

@@ -31,6 +31,9 @@ type WatchOptions struct {
 	// Tolerate is asked about a delete that the ledger does not explain: the server's own expiry goes on where no block
 	// stands. Nil tolerates nothing.
 	Tolerate func(ctx context.Context, ns pitr.Namespace, key pitr.Key) (bool, error)
+	// Effect makes the watch one over a job that others may write beside: it hears of every change whose effect it sees, by
+	// its index, and what the ledger does not explain is passed over. Nil where nobody else may write.
+	Effect func(change int)
 }
 
 // Watch reads the oplog from F on and looks for writes in scope that the published change set does not explain.
@@ -90,6 +93,8 @@ func (w *Watch) Own() (first, last pitr.OpTime) {
 func (w *Watch) take(ctx context.Context, entry *oplog.Entry) error {
 	group, complete, err := w.assembler.Push(entry)
 	switch {
+	case pitr.KindOf(err) == pitr.KindHole && w.options.Effect != nil:
+		return nil
 	case pitr.KindOf(err) == pitr.KindHole: // a transaction that began before F and ends now
 		return w.stray(entry.OpTime, entry.NS, "a transaction that was open at the freeze has committed")
 	case err != nil:
@@ -111,6 +116,9 @@ func (w *Watch) take(ctx context.Context, entry *oplog.Entry) error {
 // judge tells whether a group is the job's own, or nothing to it; anything else is an error.
 func (w *Watch) judge(ctx context.Context, group oplog.Committed) (own bool, err error) {
 	finals, catalog := w.ledger.sum(group.Ops)
+	if w.options.Effect != nil {
+		return w.effects(finals)
+	}
 	for _, op := range catalog {
 		if op.NS == blockNamespace && !w.options.Blocked.IsZero() && group.OpTime.TS > w.options.Blocked.TS {
 			return false, w.stray(group.OpTime, op.NS, "the write block was switched")
@@ -142,6 +150,26 @@ func (w *Watch) judge(ctx context.Context, group oplog.Committed) (own bool, err
 		if !tolerated {
 			return false, w.stray(group.OpTime, final.ns, final.what())
 		}
+	}
+	return own, nil
+}
+
+// effects tells which changes a group has brought about.
+func (w *Watch) effects(finals []final) (own bool, err error) {
+	for _, final := range finals {
+		explained, err := w.ledger.explains(final)
+		if err != nil {
+			return false, err
+		}
+		if !explained {
+			continue
+		}
+		_, i, err := w.ledger.find(final.ns, final.key)
+		if err != nil {
+			return false, err
+		}
+		own = true
+		w.options.Effect(int(i))
 	}
 	return own, nil
 }

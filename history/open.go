@@ -52,6 +52,12 @@ func Open(ctx context.Context, repository *catalog.Repository, start Start, opti
 	return h, nil
 }
 
+// Snapshot gives the snapshot that a history from a repository begins with; nil where it was made from other parts.
+func (h *History) Snapshot() *snapshot.Reader {
+	base, _ := h.base.(published)
+	return base.reader
+}
+
 // archivedThrough gives the end of the unbroken archive that holds a moment; the moment itself where there is none.
 func archivedThrough(timeline catalog.Timeline, branch format.ID, at pitr.Timestamp) pitr.Timestamp {
 	for _, covered := range timeline.Windows(branch) {

@@ -210,6 +210,25 @@ func (v *View) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.
 	}
 }
 
+// Basis is what a collection of a view is made of.
+type Basis struct {
+	// Base is the collection as the snapshot lists it; false where all documents come from entries.
+	Base    pitr.Collection
+	HasBase bool
+	// Touched yields the documents that entries have touched, by the equality form of their keys, nil for one that is not
+	// there at the moment: what the snapshot has of these keys does not count. They must not be changed.
+	Touched iter.Seq2[string, bson.Raw]
+}
+
+// Basis tells what one of the view's collections is made of, for those who compare by the hashes of the snapshot.
+func (v *View) Basis(c pitr.Collection) (Basis, error) {
+	if err := v.history.refuseTrimmed(c); err != nil {
+		return Basis{}, err
+	}
+	based, has := v.based[c.UUID]
+	return Basis{Base: based, HasBase: has, Touched: v.state.Documents(c.UUID)}, nil
+}
+
 // untouched yields what the base has of a collection and no entry touched; false when no more is wanted.
 func (v *View) untouched(ctx context.Context, based pitr.Collection, yield func(bson.Raw, error) bool) bool {
 	anyTouched := v.state.Held(based.UUID) > 0

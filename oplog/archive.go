@@ -54,7 +54,11 @@ type ArchiveOptions struct {
 	Notes Noter
 	// Report hears how far the archive has come, after each segment and when the archiver begins or ends to wait.
 	Report func(ArchiveStatus)
-	Log    *slog.Logger
+	// Alive hears from a run that follows at every turn of its work, also while there is nothing to do or it waits for the
+	// source; the first time when it holds the lease and knows where to go on. One that hears nothing for long looks at a
+	// run that hangs.
+	Alive func(ArchiveStatus)
+	Log   *slog.Logger
 	// Now is the wall clock.
 	Now func() time.Time
 }
@@ -71,6 +75,9 @@ func (o ArchiveOptions) withDefaults(repository *catalog.Repository) ArchiveOpti
 	}
 	if o.Report == nil {
 		o.Report = func(ArchiveStatus) {}
+	}
+	if o.Alive == nil {
+		o.Alive = func(ArchiveStatus) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -116,10 +123,15 @@ func NewArchiver(source Source, repository *catalog.Repository, o ArchiveOptions
 	return &Archiver{source: source, repository: repository, ArchiveOptions: o.withDefaults(repository)}
 }
 
-// Follow archives until ctx ends, which is no failure, or something stops it: kind locked when another run archives, or has
+// Follow archives until ctx ends, and merges what has become an hour old beside it. It ends when ctx does, which is no failure, or something stops it: kind locked when another run archives, or has
 // taken over; kind conflict when the source is another cluster or has another history.
 func (a *Archiver) Follow(ctx context.Context) error {
 	_, err := a.hold(ctx, func(ctx context.Context, r *archiving) error {
+		beside, stop := context.WithCancel(ctx)
+		var merges sync.WaitGroup
+		merges.Go(func() { r.merging(beside) })
+		defer merges.Wait()
+		defer stop()
 		return r.run(ctx, pitr.MaxTimestamp)
 	})
 	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
@@ -302,5 +314,6 @@ func (a *Archiver) firstFrom(ctx context.Context, from pitr.Timestamp) (format.E
 // denied is the refusal of a source that is not, or no longer, the one that was archived.
 func (a *Archiver) denied(what string) error {
 	return pitr.Errorf(pitr.KindConflict, "archive the oplog",
-		"check the address of the cluster; one that was cloned or rebuilt needs a repository of its own: `pitr init`", "%s", what)
+		"check the address of the cluster; a clone needs a repository of its own: `pitr init`; if this cluster itself went back, or got "+
+			"other members, look at it with `pitr archive adopt` and go on with `pitr archive adopt --new-branch`", "%s", what)
 }

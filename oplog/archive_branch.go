@@ -82,37 +82,6 @@ func (a *Archiver) newBranch(ctx context.Context, fork *format.Fork, reason stri
 	return branch, a.repository.PutBranch(ctx, branch)
 }
 
-// Adopt begins a new branch where the source's history leaves the archived one, or beside it where they have nothing in
-// common any more. Archiving goes on there from then on. It is the answer of a person to a refusal of kind conflict.
-func (a *Archiver) Adopt(ctx context.Context, reason string) (branch format.Branch, err error) {
-	lease, err := a.repository.Lease(ctx, catalog.LeaseArchive, a.Lease)
-	if err != nil {
-		return format.Branch{}, err
-	}
-	defer func() {
-		if released := lease.Release(ctx); err == nil {
-			err = released
-		}
-	}()
-	ctx = lease.Context(ctx)
-	parent, ok, err := a.tip(ctx)
-	if err != nil || !ok {
-		if err == nil {
-			branch, err = a.newBranch(ctx, nil, reason)
-		}
-		return branch, err
-	}
-	fork, err := a.findFork(ctx, parent.ID)
-	if err != nil {
-		return format.Branch{}, err
-	}
-	if fork == nil {
-		// Nothing proves where the histories part: the new one stands by itself, and the old one is left.
-		fork = &format.Fork{Branch: parent.ID}
-	}
-	return a.newBranch(ctx, fork, reason)
-}
-
 // findFork looks for the newest archived entry that the source has, too: the histories are equal up to it and never after.
 // It is nil when the source has none of them.
 func (a *Archiver) findFork(ctx context.Context, parent format.ID) (*format.Fork, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -36,6 +37,8 @@ type archiving struct {
 	segment *segmentWriter
 	// joined says that the source's cursor has given the last entry, so that what follows continues the archive.
 	joined bool
+	// proven is a majority point that the source showed before the cursor was opened.
+	proven pitr.OpTime
 	// pending are entries that were read and are not known to stay.
 	pending      []pendingEntry
 	pendingBytes int
@@ -131,6 +134,7 @@ func (r *archiving) beginAnew(ctx context.Context) error {
 func (r *archiving) run(ctx context.Context, through pitr.Timestamp) error {
 	pause := firstPause
 	for {
+		r.Alive(r.status)
 		before := r.last
 		err := r.session(ctx, through)
 		switch {
@@ -138,6 +142,10 @@ func (r *archiving) run(ctx context.Context, through pitr.Timestamp) error {
 			return r.settle(ctx)
 		case ctx.Err() != nil:
 			return r.stop(ctx)
+		case errors.Is(err, errElection) && r.last != before:
+			r.pending, r.pendingBytes = nil, 0
+			r.Log.InfoContext(ctx, "reading again from the last archived entry", "reason", err)
+			continue
 		case !mayPass(err):
 			return errors.Join(err, r.settle(ctx))
 		case through != pitr.MaxTimestamp && r.Now().Sub(r.moved) > r.Patience:
@@ -157,8 +165,11 @@ func (r *archiving) run(ctx context.Context, through pitr.Timestamp) error {
 	}
 }
 
+// errElection ends a cursor that was opened in an earlier term than the newest majority point is of.
+var errElection = errors.New("there was an election since the cursor was opened")
+
 func mayPass(err error) bool {
-	return pitr.KindOf(err) == pitr.KindUnavailable || errors.Is(err, pitr.ErrCursorGone)
+	return errors.Is(err, errElection) || pitr.KindOf(err) == pitr.KindUnavailable || errors.Is(err, pitr.ErrCursorGone)
 }
 
 // stop puts away what is known to stay, in the short time that a stop may take.
@@ -180,6 +191,10 @@ func (r *archiving) session(ctx context.Context, through pitr.Timestamp) error {
 	from := r.from
 	if r.joined = r.last.Digest.IsZero(); !r.joined {
 		from = r.last.TS
+	}
+	var err error
+	if r.proven, err = r.source.MajorityOpTime(ctx); err != nil {
+		return err
 	}
 	for batch, err := range r.source.Oplog(ctx, from) {
 		if err != nil {
@@ -230,6 +245,7 @@ func (r *archiving) receive(ctx context.Context, raw bson.Raw) error {
 
 // after does what follows a batch: it takes over what is known to stay, cuts by age, and slows down while nothing is.
 func (r *archiving) after(ctx context.Context) error {
+	r.Alive(r.status)
 	if !r.joined {
 		r.waitsFor(fmt.Sprintf("%s has not come to %s yet", r.source.Server().Member, r.last.OpTime))
 	}
@@ -255,6 +271,7 @@ func (r *archiving) after(ctx context.Context) error {
 			return nil
 		}
 		// Nothing more is read until the majority has followed.
+		r.Alive(r.status)
 		if err := sleep(ctx, firstPause); err != nil {
 			return err
 		}
@@ -266,16 +283,39 @@ func (r *archiving) commit(ctx context.Context) error {
 	if len(r.pending) == 0 {
 		return nil
 	}
+	n := reached(r.pending, r.proven)
+	if n == len(r.pending) {
+		r.status.Majority = r.proven
+		return r.takeOver(ctx, n)
+	}
 	majority, err := r.source.MajorityOpTime(ctx)
 	if err != nil {
 		return err
 	}
 	r.status.Majority = majority
-	n := committed(r.pending, majority)
+	m := committed(r.pending, majority)
+	overtaken := r.pendingBytes > maxPending && majority.TS >= r.pending[len(r.pending)-1].at.TS
+	if m > n && r.pending[n].at.Term == majority.Term {
+		n = m
+	} else if m > n || overtaken {
+		// Entries of an earlier term, and a point that this cursor was opened before: a new one begins behind the point.
+		if err := r.takeOver(ctx, n); err != nil {
+			return err
+		}
+		return errElection
+	}
 	if n == 0 {
 		if r.Now().Sub(r.moved) > time.Minute {
 			r.waitsFor(fmt.Sprintf("the majority point stands at %s", majority))
 		}
+		return nil
+	}
+	return r.takeOver(ctx, n)
+}
+
+// takeOver moves the first pending entries into the open segment.
+func (r *archiving) takeOver(ctx context.Context, n int) error {
+	if n == 0 {
 		return nil
 	}
 	r.moved = r.Now()
@@ -290,6 +330,18 @@ func (r *archiving) commit(ctx context.Context) error {
 		r.pendingBytes += len(entry.raw)
 	}
 	return nil
+}
+
+// reached counts the entries at or below a majority point that the source showed before it was asked for them. The source had
+// the point by then and nothing takes that from it, so whatever it gives up to there led to it, whatever the term.
+func reached(entries []pendingEntry, point pitr.OpTime) int {
+	n, _ := slices.BinarySearchFunc(entries, point.TS, func(e pendingEntry, at pitr.Timestamp) int {
+		if e.at.TS <= at {
+			return -1
+		}
+		return 1
+	})
+	return n
 }
 
 // committed counts the entries that no election can take back, given a majority point that was seen after they were read.

@@ -186,24 +186,23 @@ func (r *archiving) cut(ctx context.Context) error {
 	}
 	u := &upload{facts: r.segment.facts, sealed: sealed, done: make(chan error, 1)}
 	// An upload that has begun may end although the run is being stopped; wait bounds that.
-	go func() { u.done <- r.put(context.WithoutCancel(ctx), sealed, u.facts) }()
+	go func() { u.done <- putSegment(context.WithoutCancel(ctx), r.repository, sealed, u.facts) }()
 	r.upload = u
 	return nil
 }
 
-// put stores a segment and reads it back. A segment of the same window and ends that is there already, with other facts
-// around the same entries, is as good: it comes from a run that was thought dead.
-func (r *archiving) put(ctx context.Context, sealed format.Sealed, facts format.SegmentFacts) error {
-	err := r.repository.PutAndRead(ctx, sealed.Name, sealed.Data)
+// putSegment stores a segment and reads it back. A segment of the same window and ends that is there already, with other
+// facts around the same entries, is as good: it comes from a run that was thought dead.
+func putSegment(ctx context.Context, repository *catalog.Repository, sealed format.Sealed, facts format.SegmentFacts) error {
+	err := repository.PutAndRead(ctx, sealed.Name, sealed.Data)
 	if pitr.KindOf(err) != pitr.KindConflict {
 		return err
 	}
 	there := catalog.Segment{Window: facts.Window, Prev: facts.Prev.Digest.Short(), Last: facts.Last.Digest.Short()}
-	_, theirs, openErr := r.repository.OpenSegment(ctx, facts.Branch, there)
+	_, theirs, openErr := repository.OpenSegment(ctx, facts.Branch, there)
 	if openErr != nil || theirs.Last != facts.Last || theirs.Entries != facts.Entries || theirs.First != facts.First {
 		return errors.Join(err, openErr)
 	}
-	r.Log.InfoContext(ctx, "the segment was there already", "object", sealed.Name.String())
 	return nil
 }
 

@@ -455,7 +455,7 @@ func TestCorpusArchiveAdoptsAnotherHistory(t *testing.T) {
 			t.Fatalf("went on: %v", err)
 		}
 		time.Sleep(time.Second)
-		branch, err := archiver(repository, m).Adopt(t.Context(), "rollback")
+		branch, err := adopt(t, repository, m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -88,8 +88,10 @@ type Group struct {
 	Number int
 	NS     pitr.Namespace
 	Index  string
-	// Value is the shared value in Extended JSON.
-	Value string
+	// Value is the shared value in Extended JSON: an object of the index's fields by their whole dotted names, which are
+	// Fields.
+	Value  string
+	Fields []string
 	// Records are the tokens of lost records, Live the keys of live documents that hold the value now.
 	Records []string
 	Live    []pitr.Key

@@ -1,44 +1,60 @@
 package report
 
 import (
-	_ "embed" // the page's own markup and script
-	"encoding/json"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"iter"
 	"slices"
-	"unicode/utf8"
+	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/reconcile"
 )
 
-//go:embed page.html
-var pageHead string
+//go:embed page
+var pageFiles embed.FS
 
-//go:embed page.js
-var pageScript string
-
-var pageTemplate = template.Must(template.New("page").Parse(pageHead))
-
-// Limits of a page: beyond them the page says how much it leaves out and which command lists everything.
-const (
-	pageRecords    = 10_000
-	pageDuplicates = 200
-	pageValue      = 2_000
+// Parts of every page. The script is several files that share one scope, closed to everything else.
+var (
+	pageStyle    = template.CSS("\n" + pagePart("page.css")) //nolint:gosec // the program's own file
+	pageScript   = "\"use strict\";\n(() => {\n" + pagePart("data.js") + pagePart("decide.js") + pagePart("list.js") + pagePart("main.js") + "})();\n"
+	pagePolicy   = "default-src 'none'; script-src " + sourceHash(pageScript) + "; style-src " + sourceHash(string(pageStyle)) + "; base-uri 'none'; form-action 'none'"
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"plain": shortened, "printable": Printable, "grouped": grouped}).Parse(pagePart("page.html")))
 )
+
+// pagePart reads a file that is part of the program.
+func pagePart(name string) string {
+	content, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return string(content)
+}
+
+// sourceHash names an inline element in a content security policy, so that nothing else on the page can run.
+func sourceHash(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
 
 // Page is what the self-contained page shows besides the records.
 type Page struct {
 	Title, Lead string
-	Facts       []Fact
-	Timeline    []Event
-	Duplicates  []DuplicateGroup
-	// Next is the command that a reader will want next.
-	Next   string
-	Footer string
+	// Job names the job whose lost set it is, Set the content of its change set: decisions are remembered for that alone.
+	Job, Set string
+	// Looked is when the live database was looked at, zero when nobody has.
+	Looked   time.Time
+	Facts    []Fact
+	Timeline []Event
+	Groups   []reconcile.Group
+	Footer   string
 }
 
 // Fact is one number or word at the top.
@@ -54,114 +70,180 @@ type Event struct {
 // Wall gives the second in UTC.
 func (e Event) Wall() string { return e.At.Time().Format("2006-01-02 15:04:05") }
 
-// DuplicateGroup is records that share a value which a unique index forbids to share.
-type DuplicateGroup struct {
-	NS, Index, Value string
-	IDs              []string
-}
-
 // classes is the order of the columns; what a person must look at comes first.
 var classes = []pitr.Class{pitr.ClassCreated, pitr.ClassChanged, pitr.ClassDeleted, pitr.ClassCameAndWent,
 	pitr.ClassUnchanged, pitr.ClassExpired}
 
-const legend = "Created: made in the gap, gone after the restore. Changed: both sides have it, with other values. Deleted: was " +
-	"deleted in the gap and is back. Came and went: made and deleted within the gap. Unchanged in effect: written to, with the " +
-	"same values at the end. Expired: due by a TTL index, left out of the restore."
-
 type pageView struct {
 	Page
-	Classes        []pitr.Class
-	Counts         []countRow
-	Legend         string
-	MoreDuplicates int
-	MoreRecords    int64
+	Policy                             string
+	Style                              template.CSS
+	Classes                            []pitr.Class
+	Counts                             []countRow
+	Shown                              []groupView
+	Records                            int
+	MoreGroups, MoreEvents, MoreCounts int
+	MoreRecords                        int64
+	ImportCommand, DryRun, PlanCommand string
+	ListCommand, LiveCommand           string
+}
+
+// groupView is a group of duplicates, told in texts.
+type groupView struct {
+	Number           int
+	NS, Index, Value string
+	Members          []memberView
+	More             int
+	Reason           string
+}
+
+type memberView struct {
+	Token, Key string
+	// Live says that the document is live now; Stays that it is the one suggested to stay.
+	Live, Stays bool
 }
 
 type countRow struct {
 	NS      string
 	ByClass []int64
 	All     int64
+	// Missing counts those that the page leaves out.
+	Missing int64
 }
 
-type record struct {
-	NS     string  `json:"ns"`
-	Key    string  `json:"key"`
-	Class  string  `json:"class"`
-	Ops    int     `json:"ops"`
-	First  string  `json:"first"`
-	Last   string  `json:"last"`
-	Fields []field `json:"fields"`
-}
-
-// field is [path, kind, text at T or null, text at E or null, characters cut of each].
-type field [6]any
-
-// WritePage writes one HTML file that needs nothing else: no network, no other file. Changes are shown up to a limit and
-// counted beyond it.
-func WritePage(to io.Writer, page Page, changes iter.Seq2[pitr.Change, error], redact Redactor) error {
-	var records []record
-	counts := newCounts()
-	more := int64(0)
-	for change, err := range changes {
+// WritePage writes one HTML file that needs nothing else: no network, no other file. It holds at most 10,000 records and
+// 10 MB; what it cuts or leaves out is counted, and the page names the command that lists it.
+func WritePage(to io.Writer, page Page, records iter.Seq2[reconcile.Record, error], redact Redactor) error {
+	list := shownRecords{redact: redact}
+	counts := counts{}
+	members := newMembers(page.Groups, redact)
+	for record, err := range records {
 		if err != nil {
 			return err
 		}
-		counts.add(change)
-		if len(records) == pageRecords {
-			more++
-			continue
-		}
-		records = append(records, newRecord(change, redact))
+		counts.add(record.Change)
+		members.add(record)
+		list.add(record)
 	}
-	view := pageView{Page: page, Classes: classes, Counts: counts.rows(), Legend: legend, MoreRecords: more}
-	if len(view.Duplicates) > pageDuplicates {
-		view.MoreDuplicates = len(view.Duplicates) - pageDuplicates
-		view.Duplicates = view.Duplicates[:pageDuplicates]
+	data, err := list.encode(page)
+	if err != nil {
+		return err
+	}
+	shown := list.inOrder()
+	view := pageView{Page: page, Policy: pagePolicy, Style: pageStyle, Classes: counts.classes(), Counts: counts.rows(shown), Records: len(shown)}
+	for _, row := range view.Counts {
+		view.MoreRecords += row.Missing
+	}
+	view.ListCommand, view.PlanCommand = "pitr report "+page.Job+" --json", "pitr reconcile plan "+page.Job
+	view.LiveCommand = "pitr report " + page.Job + " --live --html FILE"
+	view.ImportCommand, view.DryRun = "pitr reconcile import "+page.Job+" decisions-"+page.Job+".csv", "pitr reconcile apply "+page.Job+" --dry-run"
+	view.Counts, view.MoreCounts = head(view.Counts, pageCollections)
+	view.Timeline, view.MoreEvents = head(page.Timeline, pageEvents)
+	groups, more := head(page.Groups, pageGroups)
+	view.MoreGroups = more
+	for _, group := range groups {
+		view.Shown = append(view.Shown, members.view(group))
 	}
 	if err := pageTemplate.Execute(to, view); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
-	// encoding/json escapes <, > and &, so no value can close the script element that carries it.
-	data, err := json.Marshal(map[string]any{"records": records})
-	if err != nil {
-		return fmt.Errorf("write the records of the page: %w", err)
-	}
-	_, err = fmt.Fprintf(to, "<script type=\"application/json\" id=\"data\">%s</script>\n<script>\n%s</script>\n</body>\n</html>\n", data, pageScript)
+	_, err = fmt.Fprintf(to, "<script type=\"application/json\" id=\"data\">%s</script>\n<script>%s</script>\n</body>\n</html>\n", data, pageScript)
 	return err
 }
 
-func newRecord(change pitr.Change, redact Redactor) record {
-	e, t := redact.Pair(change.NS, change.E, change.T)
-	return record{
-		NS: change.NS.String(), Key: keyText(change, redact), Class: string(change.Class), Ops: change.Ops,
-		First: change.First.TS.String(), Last: change.Last.TS.String(), Fields: fields(e, t),
+// head gives the first n of a list and how many follow.
+func head[T any](list []T, n int) (first []T, more int) {
+	if len(list) <= n {
+		return list, 0
+	}
+	return list[:n], len(list) - n
+}
+
+// members knows the keys of the records that stand in groups.
+type members struct {
+	redact Redactor
+	keys   map[string]string
+}
+
+func newMembers(groups []reconcile.Group, redact Redactor) members {
+	m := members{redact: redact, keys: map[string]string{}}
+	for _, group := range groups {
+		for _, token := range group.Records {
+			m.keys[token] = ""
+		}
+	}
+	return m
+}
+
+func (m members) add(r reconcile.Record) {
+	if _, wanted := m.keys[r.Token]; wanted {
+		m.keys[r.Token] = m.keyText(r.Change.NS, r.Change.Key)
 	}
 }
 
-// keyText shows the key unless a rule hides the _id of this collection.
-func keyText(change pitr.Change, redact Redactor) string {
-	return string(redact.Key(change.NS, change.Key))
+func (m members) keyText(ns pitr.Namespace, key pitr.Key) string {
+	return newCell(m.redact.Document(ns, key.Filter()).Lookup("_id"), pageName).marked()
 }
 
-func valueText(value bson.RawValue) (text any, cut int) {
-	if value.IsZero() {
-		return nil, 0
+func (m members) view(group reconcile.Group) groupView {
+	v := groupView{Number: group.Number, NS: Printable(group.NS.String()), Index: Printable(group.Index), Value: m.value(group), Reason: Printable(group.Reason)}
+	for _, key := range group.Live {
+		v.Members = append(v.Members, memberView{Key: m.keyText(group.NS, key), Live: true, Stays: group.SurvivorLive})
 	}
-	shown := string(extendedValue(value))
-	if len(shown) <= pageValue {
-		return shown, 0
+	for _, token := range group.Records {
+		v.Members = append(v.Members, memberView{Token: token, Key: m.keys[token], Stays: group.Survivor == token && token != ""})
 	}
-	end := pageValue
-	for !utf8.RuneStart(shown[end]) {
-		end--
-	}
-	return shown[:end], utf8.RuneCountInString(shown[end:])
+	// The one that should stay is never among those that are left out.
+	slices.SortStableFunc(v.Members, func(a, b memberView) int { return rank(a) - rank(b) })
+	v.Members, v.More = head(v.Members, pageMembers)
+	return v
 }
+
+func rank(m memberView) int {
+	if m.Stays {
+		return 0
+	}
+	return 1
+}
+
+// value shows the shared value. It comes as Extended JSON, mostly a document of the index's fields; where it is something
+// else its field is not known, and a collection with hidden fields hides it.
+func (m members) value(group reconcile.Group) string {
+	var document bson.Raw
+	if bson.UnmarshalExtJSON([]byte(group.Value), false, &document) != nil {
+		if m.redact.concerns(group.NS) {
+			return Hidden
+		}
+		return shortened(group.Value)
+	}
+	elements, err := document.Elements()
+	if err != nil {
+		return Hidden
+	}
+	var parts []string
+	for _, element := range elements {
+		text := newCell(element.Value(), pageName).marked()
+		if m.redact.Hides(group.NS, element.Key()) {
+			text = Hidden
+		}
+		parts = append(parts, Printable(element.Key())+": "+text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// marked gives the text of a cell with what was cut in words, for places without a mark of their own.
+func (c cell) marked() string {
+	if c.cut > 0 {
+		return fmt.Sprintf("%s … %d more characters", c.text, c.cut)
+	}
+	return c.text
+}
+
+// shortened gives a text from a database or repository, made plain and not too long.
+func shortened(text string) string { return cell{text: Printable(text)}.shortened(pageName).marked() }
 
 // counts are changes by namespace and class.
 type counts map[pitr.Namespace]map[pitr.Class]int64
-
-func newCounts() counts { return counts{} }
 
 func (c counts) add(change pitr.Change) {
 	if c[change.NS] == nil {
@@ -170,16 +252,48 @@ func (c counts) add(change pitr.Change) {
 	c[change.NS][change.Class]++
 }
 
-func (c counts) rows() []countRow {
+// classes gives the classes that have records, in the order of the columns.
+func (c counts) classes() []pitr.Class {
+	return slices.DeleteFunc(slices.Clone(classes), func(class pitr.Class) bool {
+		for _, byClass := range c {
+			if byClass[class] > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// rows gives the collections with the most records first.
+func (c counts) rows(shown []shownRecord) []countRow {
+	there := map[pitr.Namespace]int64{}
+	for _, r := range shown {
+		there[r.record.Change.NS]++
+	}
 	var rows []countRow
 	for ns, byClass := range c {
-		row := countRow{NS: ns.String()}
-		for _, class := range classes {
+		row := countRow{NS: Printable(ns.String()), Missing: -there[ns]}
+		for _, class := range c.classes() {
 			row.ByClass = append(row.ByClass, byClass[class])
 			row.All += byClass[class]
 		}
+		row.Missing += row.All
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b countRow) int { return int(b.All - a.All) })
+	slices.SortFunc(rows, func(a, b countRow) int {
+		if a.All != b.All {
+			return int(b.All - a.All)
+		}
+		return strings.Compare(a.NS, b.NS)
+	})
 	return rows
+}
+
+// grouped writes a number with separators, 12,345.
+func grouped(n int64) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }

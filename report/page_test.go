@@ -3,18 +3,19 @@ package report_test
 import (
 	"fmt"
 	"iter"
-	"os"
 	"strings"
 	"testing"
 
 	"pitr"
+	"pitr/reconcile"
 	"pitr/report"
 )
 
-func changesOf(list ...pitr.Change) iter.Seq2[pitr.Change, error] {
-	return func(yield func(pitr.Change, error) bool) {
-		for _, c := range list {
-			if !yield(c, nil) {
+func recordsOf(list ...pitr.Change) iter.Seq2[reconcile.Record, error] {
+	return func(yield func(reconcile.Record, error) bool) {
+		for i, c := range list {
+			c.N = int64(i + 1)
+			if !yield(report.RecordOf(c, fmt.Sprintf("token%d", i+1)), nil) {
 				return
 			}
 		}
@@ -57,9 +58,9 @@ func TestPageCarriesHostileDataAsText(t *testing.T) {
 	}
 	var page strings.Builder
 	err := report.WritePage(&page, report.Page{Title: hostile[0], Lead: hostile[1], Facts: []report.Fact{{Name: hostile[0], Value: hostile[7]}},
-		Timeline:   []report.Event{{What: hostile[0], Where: hostile[1]}},
-		Duplicates: []report.DuplicateGroup{{NS: hostile[0], Index: hostile[1], Value: hostile[0], IDs: hostile}},
-	}, changesOf(list...), report.Redactor{})
+		Timeline: []report.Event{{What: hostile[0], Where: hostile[1]}},
+		Groups:   []reconcile.Group{{NS: list[0].NS, Index: hostile[1], Value: hostile[0], Reason: hostile[7]}},
+	}, recordsOf(list...), report.Redactor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,27 +72,24 @@ func TestPageCarriesHostileDataAsText(t *testing.T) {
 			t.Errorf("the page contains %q as markup", bad)
 		}
 	}
-	if folder := os.Getenv("PITR_TEST_PAGE"); folder != "" {
-		if err := os.WriteFile(folder, []byte(page.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func TestPageCountsWhatItCannotShow(t *testing.T) { // case F11
 	one := change(t, "shop.orders", `{"_id": 1, "note": "`+strings.Repeat("x", 5000)+`"}`, "")
-	many := func(yield func(pitr.Change, error) bool) {
-		for range 10_003 {
-			if !yield(one, nil) {
+	many := func(yield func(reconcile.Record, error) bool) {
+		for n := range 10_003 {
+			c := one
+			c.N = int64(n + 1)
+			if !yield(report.RecordOf(c, fmt.Sprint(n)), nil) {
 				return
 			}
 		}
 	}
 	var page strings.Builder
-	if err := report.WritePage(&page, report.Page{Title: "t"}, many, report.Redactor{}); err != nil {
+	if err := report.WritePage(&page, report.Page{Title: "t", Job: "J"}, many, report.Redactor{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3 more records are not in this page", `<td class="n">10003</td>`} {
+	for _, want := range []string{"3 more records are not on this page", `<td class="n">10,003</td>`, "pitr report J --json"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -107,7 +105,7 @@ func TestPageHidesRedactedFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	var page strings.Builder
-	err = report.WritePage(&page, report.Page{Title: "t"}, changesOf(
+	err = report.WritePage(&page, report.Page{Title: "t"}, recordsOf(
 		change(t, "deviceauth.tokens", `{"_id": "CANARY1", "jwt": "CANARY2"}`, `{"_id": "CANARY1", "jwt": "CANARY3"}`)), redactor)
 	if err != nil {
 		t.Fatal(err)
@@ -118,8 +116,8 @@ func TestPageHidesRedactedFields(t *testing.T) {
 }
 
 func TestPageEndsWithTheErrorOfItsRecords(t *testing.T) {
-	broken := func(yield func(pitr.Change, error) bool) {
-		yield(pitr.Change{}, pitr.Corruptf("read a change", "bad digest"))
+	broken := func(yield func(reconcile.Record, error) bool) {
+		yield(reconcile.Record{}, pitr.Corruptf("read a change", "bad digest"))
 	}
 	if err := report.WritePage(&strings.Builder{}, report.Page{}, broken, report.Redactor{}); pitr.KindOf(err) != pitr.KindCorrupt {
 		t.Errorf("got %v", err)

@@ -184,3 +184,10 @@ func textDocument(mark string) bson.Raw {
 	}
 	return content
 }
+
+// concerns reports whether a rule hides anything in a collection.
+func (r Redactor) concerns(ns pitr.Namespace) bool {
+	return slices.ContainsFunc(r.rules, func(rule rule) bool {
+		return rule.collection == ns.Collection && (rule.db == "" || rule.db == ns.DB)
+	})
+}

@@ -82,12 +82,22 @@ func Printable(text string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			out.WriteRune(r)
-		case r < 0x20, r >= 0x7f && r < 0xa0, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e,
-			r >= 0x2066 && r <= 0x2069, r == 0xfeff, r == 0xfffd:
+		case hiding(r):
 			fmt.Fprintf(&out, "\\u%04x", r)
 		default:
 			out.WriteRune(r)
 		}
 	}
 	return out.String()
+}
+
+// hiding reports whether a character does not print, or hides or turns around what stands beside it.
+func hiding(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0xad || r == 0x061c || r == 0x180e || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e ||
+		r >= 0x2060 && r <= 0x206f || r == 0xfeff || r == 0xfffd || r >= 0xe0000 && r <= 0xe007f
+}
+
+// keyText shows the key unless a rule hides the _id of this collection.
+func keyText(change pitr.Change, redact Redactor) string {
+	return string(redact.Key(change.NS, change.Key))
 }

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
+	"pitr/catalog"
 	"pitr/format"
 	"pitr/guard"
 	"pitr/internal/failpoint"
@@ -32,7 +33,7 @@ func (j *job) establishChanges(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if j.changes, err = newSpool(j.WorkFolder); err != nil {
+	if j.changes, err = NewSpool(j.WorkFolder); err != nil {
 		return err
 	}
 	j.touched = map[pitr.Namespace]bool{}
@@ -47,7 +48,7 @@ func (j *job) establishChanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.changes.flush(); err != nil {
+	if err := j.changes.Flush(); err != nil {
 		return err
 	}
 	if err := j.order(); err != nil {
@@ -221,7 +222,7 @@ func (c *comparer) flush(ctx context.Context) error {
 	if live, renamed := c.names[ns]; renamed {
 		ns = live
 	}
-	live, err := lookUp(ctx, c.job.Target, ns, c.batch)
+	live, err := LookUp(ctx, c.job.Target, ns, c.batch)
 	if err != nil {
 		return err
 	}
@@ -235,8 +236,8 @@ func (c *comparer) flush(ctx context.Context) error {
 	return nil
 }
 
-// lookUp finds the live documents of changes, by the equality form of their keys.
-func lookUp(ctx context.Context, target guard.Target, ns pitr.Namespace, changes []pitr.Change) (map[string]bson.Raw, error) {
+// LookUp finds the live documents of changes, by the equality form of their keys.
+func LookUp(ctx context.Context, target guard.Reader, ns pitr.Namespace, changes []pitr.Change) (map[string]bson.Raw, error) {
 	ids := make([]bson.RawValue, 0, len(changes))
 	for _, change := range changes {
 		ids = append(ids, change.Key.Stored())
@@ -256,72 +257,45 @@ func lookUp(ctx context.Context, target guard.Target, ns pitr.Namespace, changes
 	return found, nil
 }
 
-// publish stores the change set, catalog steps first, and reads it back; the list of its parts comes last.
+// publish stores the change set of this job.
 func (j *job) publish(ctx context.Context, steps []pitr.CatalogStep) error {
-	set := format.Changes{Job: j.intent.ID, Created: j.Now().UTC(), Gap: pitr.Window{After: j.intent.To, Through: j.f.TS},
-		Scope: j.intent.Scope, Steps: len(steps), Documents: j.changes.classes}
-	writer, err := format.NewWriter(format.WriterOptions{})
-	if err != nil {
-		return err
+	set, err := Publish(ctx, j.Repository, format.Changes{Job: j.intent.ID, Created: j.Now().UTC(), Scope: j.intent.Scope,
+		Gap: pitr.Window{After: j.intent.To, Through: j.f.TS}}, Content{Steps: steps, Changes: j.changes})
+	if err == nil {
+		j.published = &set
 	}
-	p := publisher{job: j, writer: writer, set: &set}
-	for _, step := range steps {
-		if err := p.append(ctx, format.EncodeCatalogStep(step)); err != nil {
-			return err
-		}
-	}
-	for i := range j.changes.Len() {
-		change, err := j.changes.At(i)
-		if err != nil {
-			return err
-		}
-		change.N = int64(len(steps) + i + 1)
-		if err := p.append(ctx, format.EncodeChange(change)); err != nil {
-			return err
-		}
-	}
-	if err := p.seal(ctx); err != nil {
-		return err
-	}
-	if _, err := j.Repository.PutObject(ctx, &set); err != nil {
-		return err
-	}
-	j.published = &set
-	return nil
-}
-
-// publisher cuts a change set into parts.
-type publisher struct {
-	job    *job
-	writer *format.Writer
-	set    *format.Changes
-}
-
-func (p *publisher) append(ctx context.Context, document bson.Raw) error {
-	if p.writer.Full() {
-		if err := p.seal(ctx); err != nil {
-			return err
-		}
-	}
-	_, err := p.writer.Append(0, document)
 	return err
 }
 
-// seal stores a part and reads it back. An empty set has no parts.
-func (p *publisher) seal(ctx context.Context) error {
-	if p.writer.Documents() == 0 {
-		return nil
-	}
-	name, err := format.ChangePartName(p.set.Job, len(p.set.Parts))
+// Content is what a change set is made of.
+type Content struct {
+	Steps   []pitr.CatalogStep
+	Changes *Spool
+}
+
+// Publish stores a change set, catalog steps first, and reads it back; the list of its parts comes last. It gives the set
+// as it was published, with its counts and parts.
+func Publish(ctx context.Context, repository *catalog.Repository, set format.Changes, content Content) (format.Changes, error) {
+	writer, err := repository.NewChangeWriter(set)
 	if err != nil {
-		return err
+		return set, err
 	}
-	sealed, err := p.writer.Finish(name, nil)
-	if err != nil {
-		return err
+	for _, step := range content.Steps {
+		if err := writer.Step(ctx, step); err != nil {
+			return set, err
+		}
 	}
-	p.set.Parts = append(p.set.Parts, format.PartOf(sealed))
-	return p.job.Repository.PutAndRead(ctx, name, sealed.Data)
+	for i := range content.Changes.Len() {
+		change, err := content.Changes.At(i)
+		if err != nil {
+			return set, err
+		}
+		change.N = int64(len(content.Steps) + i + 1)
+		if err := writer.Change(ctx, change); err != nil {
+			return set, err
+		}
+	}
+	return writer.Publish(ctx)
 }
 
 // loadChanges takes the published change set.

@@ -170,7 +170,7 @@ func (i *CopyIntent) check(ctx context.Context, deps CopyDeps) error {
 // Confirm takes the host:port of the target as a person has typed it.
 func (i CopyIntent) Confirm(typed string) (Confirmed, error) {
 	if typed == "" || typed != i.Target.Member && !slices.Contains(i.Target.Hosts, typed) {
-		return Confirmed{}, pitr.Refusef("confirm the target", "type the address of the target, as host:port", "%.80q is not the address of the target", typed)
+		return Confirmed{}, pitr.Refusef("confirm the target", "type the address of the target, or give --confirm-target "+i.Target.Member, "%.80q is not the address of the target", typed)
 	}
 	digest, err := Intent{Intent: i.Intent}.digest()
 	return Confirmed{intent: digest}, err

@@ -110,7 +110,8 @@ type Deps struct {
 	Random io.Reader
 }
 
-func (d Deps) withDefaults() Deps {
+// WithDefaults fills in what may be left out.
+func (d Deps) WithDefaults() Deps {
 	d.Progress = cmp.Or(d.Progress, pitr.Silent)
 	d.WorkFolder = cmp.Or(d.WorkFolder, os.TempDir())
 	if d.Log == nil {

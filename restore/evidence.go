@@ -15,7 +15,7 @@ func (j *job) takeEvidence(ctx context.Context) error {
 	if err := j.catchUp(ctx); err != nil {
 		return err
 	}
-	if _, _, done := j.journal.last(stepEvidence); done || !j.intent.Detail.Bulk || j.published != nil || j.undone != nil {
+	if _, _, done := j.journal.Last(stepEvidence); done || !j.intent.Detail.Bulk || j.published != nil || j.undone != nil {
 		return nil
 	}
 	if j.Evidence == nil {
@@ -29,7 +29,7 @@ func (j *job) takeEvidence(ctx context.Context) error {
 		Job: j.intent.ID, Snapshot: manifest.ID}); err != nil {
 		return fmt.Errorf("hold the evidence: %w", err)
 	}
-	return j.journal.record(ctx, stepEvidence, pitr.OpTime{}, detail{Snapshot: string(manifest.ID)})
+	return j.journal.Record(ctx, stepEvidence, pitr.OpTime{}, StepDetail{Snapshot: string(manifest.ID)})
 }
 
 // catchUp brings the archive as far as the intent at least, and learns its newest entry.
@@ -51,7 +51,7 @@ func (j *job) seal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, _, done := j.journal.last(stepSealed); done && j.published != nil {
+	if _, _, done := j.journal.Last(stepSealed); done && j.published != nil {
 		return nil
 	}
 	hold := format.Hold{Operator: j.Operator, Reason: "the state before job " + string(j.intent.ID), Job: j.intent.ID,
@@ -59,7 +59,7 @@ func (j *job) seal(ctx context.Context) error {
 	if _, err := j.Repository.PutHold(ctx, hold); err != nil {
 		return fmt.Errorf("hold the evidence: %w", err)
 	}
-	return j.journal.record(ctx, stepSealed, j.f, detail{Snapshot: string(held.snapshot)})
+	return j.journal.Record(ctx, stepSealed, j.f, StepDetail{Snapshot: string(held.snapshot)})
 }
 
 // evidence is what the state at E is made of: a snapshot and the archive from there through F.
@@ -100,7 +100,7 @@ func (j *job) checkEvidence(ctx context.Context) (evidence, error) {
 }
 
 func (j *job) isBulk() bool {
-	_, _, taken := j.journal.last(stepEvidence)
+	_, _, taken := j.journal.Last(stepEvidence)
 	return taken
 }
 
@@ -108,7 +108,7 @@ func (j *job) isBulk() bool {
 // the one that the timeline proposes.
 func (j *job) evidenceSnapshot(timeline catalog.Timeline) (format.ID, error) {
 	for _, step := range []string{stepEvidence, stepSealed} {
-		if _, d, ok := j.journal.last(step); ok {
+		if _, d, ok := j.journal.Last(step); ok {
 			return format.ID(d.Snapshot), nil
 		}
 	}

@@ -88,8 +88,8 @@ func (i Intent) digest() (format.Digest, error) {
 	return sealed.Digest, err
 }
 
-// stale refuses an intent that was not confirmed as it stands, is too old, or was made for another world.
-func stale(ctx context.Context, deps Deps, intent Intent, confirmed Confirmed) error {
+// Check refuses an intent that was not confirmed as it stands, is too old, or was made for another world.
+func Check(ctx context.Context, deps Deps, intent Intent, confirmed Confirmed) error {
 	const op, hint = "check the intent", "run the restore again: it shows what there is to do now"
 	digest, err := intent.digest()
 	switch {
@@ -119,7 +119,7 @@ func nameOf(ns pitr.Namespace) string {
 // sameWorld compares cluster and catalog with those that the intent was made for.
 func sameWorld(ctx context.Context, deps Deps, intent Intent) error {
 	const op, hint = "compare the cluster with the intent", "run the restore again: it shows what there is to do now"
-	if err := sameCluster(ctx, deps, intent); err != nil {
+	if err := SameCluster(ctx, deps, intent); err != nil {
 		return err
 	}
 	live, err := deps.Target.Catalog(ctx, intent.Scope)
@@ -139,8 +139,8 @@ func sameWorld(ctx context.Context, deps Deps, intent Intent) error {
 	return nil
 }
 
-// sameCluster compares what identifies a cluster, field by field, and looks for the newest archived entry on it.
-func sameCluster(ctx context.Context, deps Deps, intent Intent) error {
+// SameCluster compares what identifies a cluster, field by field, and looks for the newest archived entry on it.
+func SameCluster(ctx context.Context, deps Deps, intent Intent) error {
 	const op = "compare the cluster with the intent"
 	now, server, err := deps.cluster(ctx)
 	if err != nil {
@@ -180,7 +180,7 @@ func sameCluster(ctx context.Context, deps Deps, intent Intent) error {
 }
 
 // LoadIntent reads a published intent back, to go on with its job.
-func loadIntent(published format.Intent) (Intent, error) {
+func LoadIntent(published format.Intent) (Intent, error) {
 	intent := Intent{Intent: published}
 	if err := bson.Unmarshal(published.Detail, &intent.Detail); err != nil {
 		return Intent{}, pitr.Corruptf("read the intent", "%w", err)

@@ -24,7 +24,7 @@ func (j *job) freeze(ctx context.Context) error {
 	if err != nil || adopted {
 		return err
 	}
-	f, err := j.freezeNow(ctx, detail{Way: string(j.intent.Detail.Way)})
+	f, err := j.freezeNow(ctx, StepDetail{Way: string(j.intent.Detail.Way)})
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (j *job) freeze(ctx context.Context) error {
 
 // keepFreeze finds the block of an earlier attempt still standing, and takes up its F.
 func (j *job) keepFreeze(ctx context.Context) (bool, error) {
-	announced, d, ok := j.journal.last(stepFreeze)
+	announced, d, ok := j.journal.Last(stepFreeze)
 	if !ok || !j.resumed {
 		return false, nil
 	}
@@ -65,7 +65,7 @@ func (j *job) keepFreeze(ctx context.Context) (bool, error) {
 
 // publishedF gives the F that the published change set is about.
 func (j *job) publishedF() (pitr.OpTime, error) {
-	frozen, _, ok := j.journal.last(stepFrozen)
+	frozen, _, ok := j.journal.Last(stepFrozen)
 	if !ok || frozen.At.TS != j.published.Gap.Through {
 		return pitr.OpTime{}, pitr.Corruptf("read the steps of the job", "none of them is the freeze that the change set is about")
 	}
@@ -73,12 +73,12 @@ func (j *job) publishedF() (pitr.OpTime, error) {
 }
 
 // freezeNow announces the freeze and takes it.
-func (j *job) freezeNow(ctx context.Context, d detail) (pitr.OpTime, error) {
+func (j *job) freezeNow(ctx context.Context, d StepDetail) (pitr.OpTime, error) {
 	failpoint.Hit("restore.before-freeze")
 	f, err := guard.Freeze(ctx, j.Target, guard.Way(d.Way), guard.FreezeOptions{
 		After: j.newest, Scope: j.intent.Scope, Quiet: j.Quiet, Patience: j.Patience, Now: j.Now, Sleep: j.Sleep,
 		Announce: func(ctx context.Context, newest pitr.OpTime) error {
-			if err := j.journal.record(ctx, stepFreeze, newest, d); err != nil {
+			if err := j.journal.Record(ctx, stepFreeze, newest, d); err != nil {
 				return err
 			}
 			j.announced = newest
@@ -97,7 +97,7 @@ func (j *job) freezeNow(ctx context.Context, d detail) (pitr.OpTime, error) {
 
 func (j *job) frozenAt(ctx context.Context, f pitr.OpTime) error {
 	j.f, j.frozen = f, true
-	return j.journal.record(ctx, stepFrozen, f, detail{Way: string(j.intent.Detail.Way), Block: markOf(j.blocked)})
+	return j.journal.Record(ctx, stepFrozen, f, StepDetail{Way: string(j.intent.Detail.Way), Block: markOf(j.blocked)})
 }
 
 // freezeAgain goes on with a published change set whose block is gone, or that never had one: nobody may have written in
@@ -115,7 +115,7 @@ func (j *job) freezeAgain(ctx context.Context) error {
 	if err := guard.NewWatch(j.Target, j.ledger, options).Check(ctx); err != nil {
 		return fmt.Errorf("go on with the job: %w", err)
 	}
-	if _, err := j.freezeNow(ctx, detail{Way: string(j.intent.Detail.Way)}); err != nil {
+	if _, err := j.freezeNow(ctx, StepDetail{Way: string(j.intent.Detail.Way)}); err != nil {
 		return err
 	}
 	j.frozen = true
@@ -131,8 +131,8 @@ func (j *job) adoptBlock(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("ask about the write block: %w", err)
 	}
-	other := newJournal(j.Deps, j.undone.ID, j.undone.Steps)
-	announced, _, ok := other.last(stepFreeze)
+	other := NewJournal(j.Deps, j.undone.ID, j.undone.Steps)
+	announced, _, ok := other.Last(stepFreeze)
 	if !block.Standing || !ok {
 		return false, nil
 	}
@@ -140,7 +140,7 @@ func (j *job) adoptBlock(ctx context.Context) (bool, error) {
 	if err != nil || !ours {
 		return false, err
 	}
-	if err := j.journal.record(ctx, stepFreeze, announced.At, detail{Way: string(guard.WayBlock), Adopted: string(j.undone.ID)}); err != nil {
+	if err := j.journal.Record(ctx, stepFreeze, announced.At, StepDetail{Way: string(guard.WayBlock), Adopted: string(j.undone.ID)}); err != nil {
 		return false, err
 	}
 	j.announced, j.blocked = announced.At, set
@@ -164,24 +164,24 @@ func (j *job) unfreeze(ctx context.Context) error {
 			return err
 		}
 	}
-	return j.journal.record(ctx, stepUnfrozen, pitr.OpTime{}, detail{})
+	return j.journal.Record(ctx, stepUnfrozen, pitr.OpTime{}, StepDetail{})
 }
 
 // Unfreeze lifts the write block that a stopped job left standing, without going on with the job. A block of somebody
 // else is refused, and so is one of a job that is running. It reports whether there was a block to lift.
 func Unfreeze(ctx context.Context, deps Deps, id format.ID) (bool, error) {
-	deps = deps.withDefaults()
-	lease, err := takeLease(ctx, deps)
+	deps = deps.WithDefaults()
+	lease, err := TakeLease(ctx, deps)
 	if err != nil {
 		return false, err
 	}
-	defer release(ctx, deps, lease)
+	defer Release(ctx, deps, lease)
 	found, err := deps.Repository.Job(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	records := newJournal(deps, id, found.Steps)
-	announced, d, ok := records.last(stepFreeze)
+	records := NewJournal(deps, id, found.Steps)
+	announced, d, ok := records.Last(stepFreeze)
 	if !ok || guard.Way(d.Way) != guard.WayBlock {
 		return false, nil
 	}
@@ -189,5 +189,5 @@ func Unfreeze(ctx context.Context, deps Deps, id format.ID) (bool, error) {
 	if err != nil || !lifted {
 		return false, err
 	}
-	return true, records.record(ctx, stepUnfrozen, pitr.OpTime{}, detail{})
+	return true, records.Record(ctx, stepUnfrozen, pitr.OpTime{}, StepDetail{})
 }

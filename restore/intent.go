@@ -77,7 +77,7 @@ const validity = 30 * time.Minute
 
 // Plan makes the intent of a rewind. It writes nothing, neither to the cluster nor to the repository.
 func Plan(ctx context.Context, deps Deps, request Request) (Intent, error) {
-	deps = deps.withDefaults()
+	deps = deps.WithDefaults()
 	p := planner{deps: deps, request: request}
 	for _, step := range []func(context.Context) error{p.meetCluster, p.reach, p.price, p.compareCatalogs, p.describe} {
 		if err := step(ctx); err != nil {

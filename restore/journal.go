@@ -12,6 +12,12 @@ import (
 	"pitr/format"
 )
 
+// StepWrite announces the first write of a job, StepLeft lists what it leaves out: by these names every kind of job does so.
+const (
+	StepWrite = stepWrite
+	StepLeft  = stepLeft
+)
+
 // The steps of a job as its records name them. A record is published before what it announces, but for those that say
 // that something is done.
 const (
@@ -27,8 +33,8 @@ const (
 	stepStopped  = "stopped"
 )
 
-// detail is what step records carry beside their time; each step uses some of it.
-type detail struct {
+// StepDetail is what the step records of a job carry beside their time; each step uses some of it.
+type StepDetail struct {
 	Way      string `bson:"way,omitempty"`
 	Snapshot string `bson:"snapshot,omitempty"`
 	Phase    string `bson:"phase,omitempty"`
@@ -66,8 +72,8 @@ func (m *blockMark) opTime() pitr.OpTime {
 	return pitr.OpTime{TS: pitr.TimestampOf(m.TS), Term: m.Term}
 }
 
-// journal publishes the step records of one attempt and knows those of earlier ones.
-type journal struct {
+// Journal publishes the step records of one attempt and knows those of earlier ones.
+type Journal struct {
 	repository *catalog.Repository
 	job        format.ID
 	host       string
@@ -77,16 +83,17 @@ type journal struct {
 	past       []format.StepRecord
 }
 
-func newJournal(deps Deps, job format.ID, past []format.StepRecord) *journal {
-	j := &journal{repository: deps.Repository, job: job, host: deps.Host, now: deps.Now, attempt: 1, past: past}
+// NewJournal begins another attempt at a job, behind the step records of the earlier ones.
+func NewJournal(deps Deps, job format.ID, past []format.StepRecord) *Journal {
+	j := &Journal{repository: deps.Repository, job: job, host: deps.Host, now: deps.Now, attempt: 1, past: past}
 	for _, record := range past {
 		j.attempt = max(j.attempt, record.Attempt+1)
 	}
 	return j
 }
 
-// record publishes a step. Whoever reads the job later knows it from here on.
-func (j *journal) record(ctx context.Context, step string, at pitr.OpTime, d detail) error {
+// Record publishes a step. Whoever reads the job later knows it from here on.
+func (j *Journal) Record(ctx context.Context, step string, at pitr.OpTime, d StepDetail) error {
 	content, err := bson.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("record the step %q: %w", step, err)
@@ -101,14 +108,17 @@ func (j *journal) record(ctx context.Context, step string, at pitr.OpTime, d det
 	return nil
 }
 
-// last gives the newest record of a step; false when the job never came to it.
-func (j *journal) last(step string) (format.StepRecord, detail, bool) {
+// Attempt counts the attempts at the job, this one included.
+func (j *Journal) Attempt() int { return j.attempt }
+
+// Last gives the newest record of a step; false when the job never came to it.
+func (j *Journal) Last(step string) (format.StepRecord, StepDetail, bool) {
 	for i := len(j.past) - 1; i >= 0; i-- {
 		if j.past[i].Step == step {
-			var d detail
+			var d StepDetail
 			_ = bson.Unmarshal(j.past[i].Detail, &d) // its digest fits: it is what record wrote
 			return j.past[i], d, true
 		}
 	}
-	return format.StepRecord{}, detail{}, false
+	return format.StepRecord{}, StepDetail{}, false
 }

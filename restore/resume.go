@@ -13,12 +13,12 @@ import (
 // Resume goes on with a job that was stopped or killed, from what it has published. A job that had not come as far as its
 // first write is resumed only while its intent is valid, or under its own block.
 func Resume(ctx context.Context, deps Deps, id format.ID) (Outcome, error) {
-	deps = deps.withDefaults()
-	lease, err := takeLease(ctx, deps)
+	deps = deps.WithDefaults()
+	lease, err := TakeLease(ctx, deps)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer release(ctx, deps, lease)
+	defer Release(ctx, deps, lease)
 	ctx = lease.Context(ctx)
 	j, err := load(ctx, deps, id)
 	if err != nil {
@@ -41,8 +41,8 @@ func Resume(ctx context.Context, deps Deps, id format.ID) (Outcome, error) {
 // isOver reports whether an earlier attempt has verified the result and given the cluster back, so that only the end of
 // the records is missing. What others have written since is none of the job's business.
 func (j *job) isOver(ctx context.Context) (bool, error) {
-	frozen, way, _ := j.journal.last(stepFreeze)
-	verified, _, ok := j.journal.last(stepVerified)
+	frozen, way, _ := j.journal.Last(stepFreeze)
+	verified, _, ok := j.journal.Last(stepVerified)
 	if !ok || verified.Attempt < frozen.Attempt {
 		return false, nil
 	}
@@ -76,27 +76,27 @@ func (j *job) closeRecords(ctx context.Context) (Outcome, error) {
 
 // load reads a job that has not ended.
 func load(ctx context.Context, deps Deps, id format.ID) (*job, error) {
-	found, err := sound(ctx, deps, id)
+	found, err := Sound(ctx, deps, id)
 	if err != nil {
 		return nil, err
 	}
 	if found.Result != nil {
 		return nil, pitr.Refusef("resume job "+string(id), "see `pitr report "+string(id)+"`", "the job has ended (%s)", found.Result.Outcome)
 	}
-	if by, err := undoneBy(ctx, deps, id); err != nil || by != "" {
+	if by, err := UndoneBy(ctx, deps, id); err != nil || by != "" {
 		return nil, orRefuse(err, "resume job "+string(id), "the job was undone by job %s", by)
 	}
-	intent, err := loadIntent(*found.Intent)
+	intent, err := LoadIntent(*found.Intent)
 	if err != nil {
 		return nil, err
 	}
 	if intent.Kind != format.JobRewind && intent.Kind != format.JobUndo {
 		return nil, pitr.Refusef("resume job "+string(id), "see `pitr jobs`", "a job of kind %s is not resumed this way", intent.Kind)
 	}
-	j := &job{Deps: deps, intent: intent, journal: newJournal(deps, id, found.Steps), resumed: true, published: found.Changes}
-	_, _, j.wrote = j.journal.last(stepWrite)
+	j := &job{Deps: deps, intent: intent, journal: NewJournal(deps, id, found.Steps), resumed: true, published: found.Changes}
+	_, _, j.wrote = j.journal.Last(stepWrite)
 	if intent.Kind == format.JobUndo {
-		undone, err := sound(ctx, deps, intent.Job)
+		undone, err := Sound(ctx, deps, intent.Job)
 		if err != nil {
 			return nil, err
 		}
@@ -105,8 +105,8 @@ func load(ctx context.Context, deps Deps, id format.ID) (*job, error) {
 	return j, nil
 }
 
-// sound reads a job and refuses one that is damaged.
-func sound(ctx context.Context, deps Deps, id format.ID) (catalog.Job, error) {
+// Sound reads a job and refuses one that is damaged.
+func Sound(ctx context.Context, deps Deps, id format.ID) (catalog.Job, error) {
 	found, err := deps.Repository.Job(ctx, id)
 	if err != nil {
 		return found, err
@@ -129,13 +129,13 @@ func orRefuse(err error, op, message string, args ...any) error {
 
 // resumable checks that the world is still the one that the job was confirmed for.
 func (j *job) resumable(ctx context.Context) error {
-	if err := sameCluster(ctx, j.Deps, j.intent); err != nil {
+	if err := SameCluster(ctx, j.Deps, j.intent); err != nil {
 		return err
 	}
 	if j.published != nil {
 		return nil
 	}
-	if announced, d, ok := j.journal.last(stepFreeze); ok && guard.Way(d.Way) == guard.WayBlock {
+	if announced, d, ok := j.journal.Last(stepFreeze); ok && guard.Way(d.Way) == guard.WayBlock {
 		block, err := j.Target.WriteBlock(ctx)
 		if err != nil {
 			return fmt.Errorf("ask about the write block: %w", err)

@@ -41,7 +41,7 @@ type LeftAlone struct {
 type job struct {
 	Deps
 	intent  Intent
-	journal *journal
+	journal *Journal
 	// undone is the job that an undo reverses, nil for a rewind.
 	undone *catalog.Job
 	// reversed are the catalog steps of that job.
@@ -60,7 +60,7 @@ type job struct {
 	frozen  bool
 	gap     Gap
 	e, t    []pitr.Collection
-	changes *spool
+	changes *Spool
 	// touched are the namespaces of the changes.
 	touched map[pitr.Namespace]bool
 	plan    guard.Plan
@@ -75,17 +75,17 @@ type job struct {
 // it every failure is of kind halfway, and `pitr resume`, `pitr undo` and `pitr unfreeze` go on from there. An undo that
 // left something alone returns its outcome and an error of kind partial.
 func Run(ctx context.Context, deps Deps, intent Intent, confirmed Confirmed) (Outcome, error) {
-	deps = deps.withDefaults()
-	lease, err := takeLease(ctx, deps)
+	deps = deps.WithDefaults()
+	lease, err := TakeLease(ctx, deps)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer release(ctx, deps, lease)
+	defer Release(ctx, deps, lease)
 	ctx = lease.Context(ctx)
-	if err := stale(ctx, deps, intent, confirmed); err != nil {
+	if err := Check(ctx, deps, intent, confirmed); err != nil {
 		return Outcome{}, err
 	}
-	j := &job{Deps: deps, intent: intent, journal: newJournal(deps, intent.ID, nil), lease: lease}
+	j := &job{Deps: deps, intent: intent, journal: NewJournal(deps, intent.ID, nil), lease: lease}
 	if intent.Kind == format.JobUndo {
 		undone, err := undoable(ctx, deps, intent.Job)
 		if err != nil {
@@ -129,11 +129,13 @@ func (j *job) partial() error {
 		"%d things have changed since and were left alone", len(j.outcome.LeftAlone))
 }
 
-func takeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
+// TakeLease takes the lease that every job which writes to a cluster holds.
+func TakeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
 	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid(), Clock: deps.Clock})
 }
 
-func release(ctx context.Context, deps Deps, lease *catalog.Lease) {
+// Release gives it back.
+func Release(ctx context.Context, deps Deps, lease *catalog.Lease) {
 	if err := lease.Release(ctx); err != nil {
 		deps.Log.WarnContext(ctx, "the write lease was not given back", "error", err)
 	}
@@ -194,7 +196,7 @@ func (j *job) liftOwn(ctx context.Context) error {
 func (j *job) endUnwritten(ctx context.Context, cause error) error {
 	var problems []error
 	kind := pitr.KindOf(cause)
-	if err := j.journal.record(ctx, stepStopped, j.f, detail{Kind: string(kind)}); err != nil {
+	if err := j.journal.Record(ctx, stepStopped, j.f, StepDetail{Kind: string(kind)}); err != nil {
 		problems = append(problems, err)
 	}
 	if j.published == nil && (kind == pitr.KindUnavailable || kind == pitr.KindInterrupted || kind == pitr.KindLocked) {
@@ -220,7 +222,7 @@ func (j *job) adopted() format.ID {
 	if j.undone == nil {
 		return ""
 	}
-	if _, d, ok := j.journal.last(stepFreeze); ok && d.Adopted != "" {
+	if _, d, ok := j.journal.Last(stepFreeze); ok && d.Adopted != "" {
 		return format.ID(d.Adopted)
 	}
 	return ""
@@ -229,7 +231,7 @@ func (j *job) adopted() format.ID {
 // finish publishes the result; the job is over.
 func (j *job) finish(ctx context.Context) error {
 	j.outcome.Finished = j.Now()
-	_, d, _ := j.journal.last(stepVerified)
+	_, d, _ := j.journal.Last(stepVerified)
 	j.outcome.First, j.outcome.Last, j.outcome.Written = d.First.opTime(), d.Last.opTime(), d.Written
 	j.outcome.F = j.f
 	result := format.Result{Job: j.intent.ID, Attempt: j.journal.attempt, Started: j.outcome.Started.UTC(), Finished: j.outcome.Finished.UTC(),

@@ -14,19 +14,18 @@ import (
 	"pitr"
 )
 
-// spool keeps the changes of a job in a file that only this process can see, so that memory does not grow with the damage.
+// Spool keeps the changes of a job in a file that only this process can see, so that memory does not grow with the damage.
 // It satisfies guard.Changes; At may be called by several goroutines once everything is appended.
 //
 // Changes lie there in a form of their own, in blocks: reading one in order costs little more than looking at memory, and
 // a job reads each of them several times.
-type spool struct {
+type Spool struct {
 	file *os.File
 	// namespaces and uuids are numbered; the numbers stand in the records.
 	namespaces []pitr.Namespace
 	uuids      []pitr.UUID
 	numbers    map[pitr.Namespace]int
 	identities map[pitr.UUID]int
-	classes    map[pitr.Class]int64
 	// ends are the ends of the records within their blocks.
 	ends   []uint32
 	blocks []spoolBlock
@@ -58,20 +57,21 @@ const (
 // classNumbers number the classes in records.
 var classNumbers = []pitr.Class{pitr.ClassCreated, pitr.ClassChanged, pitr.ClassDeleted, pitr.ClassCameAndWent, pitr.ClassUnchanged, pitr.ClassExpired}
 
-func newSpool(folder string) (*spool, error) {
+// NewSpool makes an empty one in a folder.
+func NewSpool(folder string) (*Spool, error) {
 	file, err := os.CreateTemp(folder, "pitr-*.changes")
 	if err != nil {
 		return nil, pitr.Errorf(pitr.KindLimit, "make the work file", "make room, or set TMPDIR to another folder", "%w", err)
 	}
 	// Where the system allows it, the file has no name from here on and goes with the process.
 	_ = os.Remove(file.Name())
-	return &spool{file: file, numbers: map[pitr.Namespace]int{}, identities: map[pitr.UUID]int{}, classes: map[pitr.Class]int64{}}, nil
+	return &Spool{file: file, numbers: map[pitr.Namespace]int{}, identities: map[pitr.UUID]int{}}, nil
 }
 
 // Append adds a change; its bytes are copied.
-func (s *spool) Append(change pitr.Change) error {
+func (s *Spool) Append(change pitr.Change) error {
 	if len(s.open) >= blockTarget {
-		if err := s.flush(); err != nil {
+		if err := s.Flush(); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,6 @@ func (s *spool) Append(change pitr.Change) error {
 	if class < 0 {
 		return pitr.Errorf(pitr.KindUnexpected, "write the work file", "report this defect", "a change of class %q", change.Class)
 	}
-	s.classes[change.Class]++
 	b := s.open
 	b = binary.AppendUvarint(b, uint64(number(s.numbers, &s.namespaces, change.NS))) //nolint:gosec // an index
 	b = binary.AppendUvarint(b, uint64(number(s.identities, &s.uuids, change.UUID))) //nolint:gosec // an index
@@ -124,8 +123,8 @@ func appendBytes(b, content []byte) []byte {
 	return append(b, content...)
 }
 
-// flush writes the open block.
-func (s *spool) flush() error {
+// Flush writes the open block; it has to be called before changes are read.
+func (s *Spool) Flush() error {
 	if len(s.open) == 0 {
 		return nil
 	}
@@ -144,10 +143,10 @@ func (s *spool) flush() error {
 }
 
 // Len counts the changes.
-func (s *spool) Len() int { return len(s.ends) }
+func (s *Spool) Len() int { return len(s.ends) }
 
 // At reads a change back; N is its place, counted from one. The caller must not change its bytes.
-func (s *spool) At(i int) (pitr.Change, error) {
+func (s *Spool) At(i int) (pitr.Change, error) {
 	number, _ := slices.BinarySearchFunc(s.blocks, i, func(b spoolBlock, i int) int {
 		switch {
 		case b.first+b.count <= i:
@@ -172,7 +171,7 @@ func (s *spool) At(i int) (pitr.Change, error) {
 }
 
 // block gives the content of a block, which is never changed.
-func (s *spool) block(number int) ([]byte, error) {
+func (s *Spool) block(number int) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, cached := range s.cached {
@@ -192,7 +191,7 @@ func (s *spool) block(number int) ([]byte, error) {
 }
 
 // decode reads a record, in the order in which Append has written it.
-func (s *spool) decode(i int, record []byte) (pitr.Change, error) {
+func (s *Spool) decode(i int, record []byte) (pitr.Change, error) {
 	r := recordReader{rest: record}
 	change := pitr.Change{N: int64(i + 1), NS: s.namespaces[r.number()], UUID: s.uuids[r.number()]}
 	change.Class = classNumbers[r.byte()]
@@ -272,7 +271,7 @@ func (r *recordReader) bytes() []byte {
 }
 
 // Close gives the space back.
-func (s *spool) Close() error {
+func (s *Spool) Close() error {
 	err := s.file.Close()
 	if removed := os.Remove(s.file.Name()); removed != nil && !errors.Is(removed, os.ErrNotExist) {
 		err = errors.Join(err, removed)

@@ -17,7 +17,7 @@ import (
 // PlanUndo makes the intent of reversing a job: every document and every part of the catalog that it changed becomes what
 // it was before, unless it has changed since. It writes nothing.
 func PlanUndo(ctx context.Context, deps Deps, id format.ID) (Intent, error) {
-	deps = deps.withDefaults()
+	deps = deps.WithDefaults()
 	undone, err := undoable(ctx, deps, id)
 	if err != nil {
 		return Intent{}, err
@@ -49,27 +49,27 @@ func PlanUndo(ctx context.Context, deps Deps, id format.ID) (Intent, error) {
 // undoable reads a job that has something to undo.
 func undoable(ctx context.Context, deps Deps, id format.ID) (catalog.Job, error) {
 	op := "undo job " + string(id)
-	found, err := sound(ctx, deps, id)
+	found, err := Sound(ctx, deps, id)
 	if err != nil {
 		return found, err
 	}
-	records := newJournal(deps, id, found.Steps)
-	_, _, wrote := records.last(stepWrite)
+	records := NewJournal(deps, id, found.Steps)
+	_, _, wrote := records.Last(stepWrite)
 	switch {
 	case found.Intent.Kind == format.JobCopy || found.Intent.Kind == format.JobCompare || found.Intent.Kind == format.JobRebuild:
 		return found, pitr.Refusef(op, "see `pitr jobs`", "a job of kind %s is not undone this way", found.Intent.Kind)
 	case found.Changes == nil || !wrote && found.Intent.Kind != format.JobReconcile:
 		return found, pitr.Refusef(op, "see `pitr jobs`; `pitr unfreeze "+string(id)+"` lifts a write block that it left", "the job has written nothing")
 	}
-	by, err := undoneBy(ctx, deps, id)
+	by, err := UndoneBy(ctx, deps, id)
 	if err != nil || by != "" {
 		return found, orRefuse(err, op, "it was undone by job %s already", by)
 	}
 	return found, nil
 }
 
-// undoneBy names the job that has undone another one; empty when none has.
-func undoneBy(ctx context.Context, deps Deps, id format.ID) (format.ID, error) {
+// UndoneBy names the job that has undone another one; empty when none has.
+func UndoneBy(ctx context.Context, deps Deps, id format.ID) (format.ID, error) {
 	jobs, err := deps.Repository.Jobs(ctx)
 	if err != nil {
 		return "", err
@@ -88,8 +88,8 @@ func standsFor(ctx context.Context, deps Deps, undone catalog.Job) (bool, error)
 	if err != nil || !block.Standing {
 		return false, err
 	}
-	records := newJournal(deps, undone.ID, undone.Steps)
-	announced, _, ok := records.last(stepFreeze)
+	records := NewJournal(deps, undone.ID, undone.Steps)
+	announced, _, ok := records.Last(stepFreeze)
 	if !ok {
 		return false, nil
 	}
@@ -318,7 +318,7 @@ func (j *job) reverseChanges(ctx context.Context) error {
 	if err := j.reverse(ctx, batch); err != nil {
 		return err
 	}
-	if err := j.changes.flush(); err != nil {
+	if err := j.changes.Flush(); err != nil {
 		return err
 	}
 	if err := j.keepInhabited(ctx); err != nil {
@@ -333,7 +333,7 @@ func (j *job) reverse(ctx context.Context, changes []pitr.Change) error {
 		return nil
 	}
 	liveName, name := j.namesNow(changes[0].NS)
-	live, err := lookUp(ctx, j.Target, liveName, changes)
+	live, err := LookUp(ctx, j.Target, liveName, changes)
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,8 @@ func (j *job) reverse(ctx context.Context, changes []pitr.Change) error {
 		case bytes.Equal(now, change.E):
 			continue
 		case bytes.Equal(now, change.Target()):
-		case now == nil && !j.undone.Done(): // what a stopped job leaves between two of its phases
+		case now == nil && !j.undone.Done() && j.undone.Intent.Kind != format.JobReconcile:
+			// What a stopped job leaves between two of its phases; a reconcile takes no document away for a while.
 		default:
 			ns := liveName
 			j.outcome.LeftAlone = append(j.outcome.LeftAlone, LeftAlone{NS: ns, Key: change.Key, Reason: "the document has changed since the job"})
@@ -393,23 +394,33 @@ func (j *job) recordLeft(ctx context.Context) error {
 	if len(j.outcome.LeftAlone) == 0 {
 		return nil
 	}
-	d := detail{LeftCount: int64(len(j.outcome.LeftAlone))}
-	for _, alone := range j.outcome.LeftAlone[:min(maxLeft, len(j.outcome.LeftAlone))] {
+	return j.journal.Record(ctx, stepLeft, j.f, LeftDetail(j.outcome.LeftAlone))
+}
+
+// LeftDetail makes the detail of a step that lists what was left alone: how many, and the first of them.
+func LeftDetail(list []LeftAlone) StepDetail {
+	d := StepDetail{LeftCount: int64(len(list))}
+	for _, alone := range list[:min(maxLeft, len(list))] {
 		d.Left = append(d.Left, left{NS: alone.NS.String(), Key: alone.Key.Stored(), Reason: alone.Reason})
 	}
-	return j.journal.record(ctx, stepLeft, j.f, d)
+	return d
+}
+
+// Listed gives what the detail lists.
+func (d StepDetail) Listed() []LeftAlone {
+	var list []LeftAlone
+	for _, alone := range d.Left {
+		ns, _ := pitr.ParseNamespace(alone.NS)
+		key, _ := pitr.NewKey(alone.Key) // no key for a part of the catalog
+		list = append(list, LeftAlone{NS: ns, Key: key, Reason: alone.Reason})
+	}
+	return list
 }
 
 // recallLeft takes up what an earlier attempt left alone.
 func (j *job) recallLeft() {
-	_, d, ok := j.journal.last(stepLeft)
-	if !ok {
-		return
-	}
-	for _, alone := range d.Left {
-		ns, _ := pitr.ParseNamespace(alone.NS)
-		key, _ := pitr.NewKey(alone.Key) // no key for a part of the catalog
-		j.outcome.LeftAlone = append(j.outcome.LeftAlone, LeftAlone{NS: ns, Key: key, Reason: alone.Reason})
+	if _, d, ok := j.journal.Last(stepLeft); ok {
+		j.outcome.LeftAlone = append(j.outcome.LeftAlone, d.Listed()...)
 	}
 }
 

@@ -28,7 +28,7 @@ func (j *job) write(ctx context.Context) error {
 		return err
 	}
 	if !j.wrote {
-		if err := j.journal.record(ctx, stepWrite, j.f, detail{}); err != nil {
+		if err := j.journal.Record(ctx, stepWrite, j.f, StepDetail{}); err != nil {
 			return err
 		}
 		j.wrote = true
@@ -37,7 +37,7 @@ func (j *job) write(ctx context.Context) error {
 	run := guard.Execution{Target: j.Target, Lookout: j.lookout(), Plan: j.plan, Changes: j.changes, Done: j.phaseDone(),
 		Workers: j.Workers, Expired: j.expired, Progress: j.Progress, Record: func(ctx context.Context, phase guard.PhaseName) error {
 			failpoint.Hit("restore.before-phase-record")
-			return j.journal.record(ctx, stepPhase, j.f, detail{Phase: string(phase)})
+			return j.journal.Record(ctx, stepPhase, j.f, StepDetail{Phase: string(phase)})
 		}}
 	if err := run.Run(ctx); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (j *job) write(ctx context.Context) error {
 
 // phaseDone names the last phase that an earlier attempt has finished.
 func (j *job) phaseDone() guard.PhaseName {
-	_, d, _ := j.journal.last(stepPhase)
+	_, d, _ := j.journal.Last(stepPhase)
 	return guard.PhaseName(d.Phase)
 }
 
@@ -134,7 +134,7 @@ func (j *job) verify(ctx context.Context) error {
 // recordVerified looks for strays once more, and publishes that the result is right, with all that the end of the job has
 // to tell: it can end without looking at a cluster that is back in service.
 func (j *job) recordVerified(ctx context.Context) error {
-	d := detail{Written: j.outcome.Written}
+	d := StepDetail{Written: j.outcome.Written}
 	if j.watch != nil {
 		if err := j.lookout().Check(ctx); err != nil {
 			return err
@@ -142,7 +142,7 @@ func (j *job) recordVerified(ctx context.Context) error {
 		first, last := j.watch.Own()
 		d.First, d.Last = markOf(first), markOf(last)
 	}
-	return j.journal.record(ctx, stepVerified, j.f, d)
+	return j.journal.Record(ctx, stepVerified, j.f, d)
 }
 
 func mismatch(message string, args ...any) error {
@@ -179,7 +179,7 @@ func (v *verifier) flush(ctx context.Context) error {
 		return nil
 	}
 	ns := v.batch[0].NS
-	live, err := lookUp(ctx, v.job.Target, ns, v.batch)
+	live, err := LookUp(ctx, v.job.Target, ns, v.batch)
 	if err != nil {
 		return err
 	}

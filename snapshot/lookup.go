@@ -32,14 +32,14 @@ func (r *Reader) Lookup(ctx context.Context, c format.CollectionRecord, keys []p
 			yield(Document{}, err)
 			return
 		}
-		lookup := lookup{reader: r, wanted: wanted, doubtful: doubtful, kept: map[string]kept{}}
-		if err := lookup.run(ctx, c, frames, yield); err != nil {
+		l := lookup{reader: r, wanted: wanted, doubtful: doubtful, kept: map[string]kept{}}
+		if err := l.run(ctx, c, frames, yield); err != nil {
 			if !errors.Is(err, errStopped) {
 				yield(Document{}, err)
 			}
 			return
 		}
-		for _, last := range lookup.kept {
+		for _, last := range l.kept {
 			if !yield(last.Document, nil) {
 				return
 			}
@@ -171,11 +171,7 @@ func (l *lookup) run(ctx context.Context, c format.CollectionRecord, frames map[
 		}
 		slices.Sort(frames[number])
 		for _, frame := range frames[number] {
-			if frame >= len(container.Frames()) || container.Frames()[frame].Collection != c.Number {
-				return pitr.Corruptf("look up documents of "+c.NS.String(),
-					"the key index names frame %d of %s, which is not the collection's", frame, container.Name())
-			}
-			found, err := l.reader.frame(ctx, container, frame, buffer)
+			found, err := l.wantedFrame(ctx, c, container, frame, buffer)
 			if err != nil {
 				return err
 			}
@@ -186,6 +182,15 @@ func (l *lookup) run(ctx context.Context, c format.CollectionRecord, frames map[
 		}
 	}
 	return nil
+}
+
+// wantedFrame reads a frame that the key index names.
+func (l *lookup) wantedFrame(ctx context.Context, c format.CollectionRecord, container *format.Container, frame int, buffer []byte) (foundFrame, error) {
+	if frame >= len(container.Frames()) || container.Frames()[frame].Collection != c.Number {
+		return foundFrame{}, pitr.Corruptf("look up documents of "+c.NS.String(),
+			"the key index names frame %d of %s, which is not the collection's", frame, container.Name())
+	}
+	return l.reader.frame(ctx, container, frame, buffer)
 }
 
 // open opens a chunk by ranges, or whole where most of its frames are wanted.
@@ -207,15 +212,21 @@ func (l *lookup) through(found foundFrame, yield func(Document, error) bool) boo
 		if err != nil || !l.wanted[key.Equal()] {
 			continue
 		}
-		if !l.doubtful[format.KeyHash(key)] {
-			if !yield(Document{Raw: document, Since: found.since}, nil) {
-				return false
-			}
-			continue
+		if !l.one(key, found.at(i), Document{Raw: document, Since: found.since}, yield) {
+			return false
 		}
-		if before, known := l.kept[key.Equal()]; !known || before.at.before(found.at(i)) {
-			l.kept[key.Equal()] = kept{Document{Raw: slices.Clone(document), Since: found.since}, found.at(i)}
-		}
+	}
+	return true
+}
+
+// one yields a document, or keeps it where another copy may follow.
+func (l *lookup) one(key pitr.Key, at place, document Document, yield func(Document, error) bool) bool {
+	if !l.doubtful[format.KeyHash(key)] {
+		return yield(document, nil)
+	}
+	if before, known := l.kept[key.Equal()]; !known || before.at.before(at) {
+		document.Raw = slices.Clone(document.Raw)
+		l.kept[key.Equal()] = kept{document, at}
 	}
 	return true
 }

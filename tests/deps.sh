@@ -40,6 +40,8 @@ zstandard() { command -v zstd || packages zstd; }
 
 python_bson() { /usr/bin/python3 -c 'import bson; bson.decode_all' || packages python3-bson; }
 
+python_openpyxl() { /usr/bin/python3 -c 'import openpyxl' || packages python3-openpyxl; }
+
 browser() { command -v chromium || command -v chromium-browser || command -v google-chrome || packages chromium; }
 
 mongosh() {
@@ -53,8 +55,20 @@ mongosh() {
 		rm -rf "$folder" && mv "$folder.part" "$folder"
 }
 
+# Judges of the page: an accessibility checker and an HTML validator.
+webcheck() {
+	local folder=$cache/webcheck-1
+	[ -f "$folder/node_modules/axe-core/axe.min.js" ] && [ -x "$folder/node_modules/.bin/html-validate" ] && return
+	command -v npm || packages nodejs npm || return
+	rm -rf "$folder.part" && mkdir -p "$folder.part" &&
+		npm install --prefix "$folder.part" --no-audit --no-fund axe-core@4.14.1 html-validate@10.17.0 &&
+		rm -rf "$folder" && mv "$folder.part" "$folder"
+}
+
 step "versitygw (S3 server)" versitygw
 step "zstd" zstandard
 step "python3 with bson" python_bson
+step "python3 with openpyxl" python_openpyxl
 step "a Chromium browser" browser
 step "mongosh" mongosh
+step "judges of the page" webcheck

@@ -163,7 +163,7 @@ func (v *verifier) overlaps(ctx context.Context, g *group) error {
 		if !joined {
 			continue // the listing has told of it
 		}
-		for _, err := range v.repository.Entries(ctx, catalog.BranchWindow{Branch: g.id, Window: window}) {
+		for _, err := range v.repository.EntriesCompared(ctx, catalog.BranchWindow{Branch: g.id, Window: window}) {
 			if pitr.KindOf(err) == pitr.KindCorrupt {
 				err = v.disagree(g.folder, "segments that cover %s do not agree: %v", window, err)
 				if err != nil {

@@ -288,7 +288,9 @@ func TestEveryDeletionIsFoundThatCanBe(t *testing.T) {
 		format.KindManifest:  "a snapshot without a manifest was not published; its objects are listed as unreferenced",
 		format.KindResult:    "a job without a result has not ended",
 		format.KindChanges:   "a job without changes.json has no change set yet; its parts are listed as unreferenced",
+		format.KindReview:    "a review without its object was not published; its parts are listed as unreferenced",
 		format.KindStep:      "the last step has none behind it",
+		format.KindPlaybook:  "the last entry has none behind it",
 		format.KindSegment:   "behind the last segment the archive simply ends",
 	}
 	passed := map[format.Kind]int{}

@@ -37,7 +37,7 @@ func groupOf(name format.Name) groupKind {
 	switch name.Kind() {
 	case format.KindManifest, format.KindCatalogPart, format.KindChunk, format.KindKeys:
 		return snapshotGroup
-	case format.KindIntent, format.KindStep, format.KindChanges, format.KindChangePart, format.KindResult, format.KindReview:
+	case format.KindIntent, format.KindStep, format.KindChanges, format.KindChangePart, format.KindResult, format.KindReview, format.KindDecisions:
 		return jobGroup
 	case format.KindSegment, format.KindHole:
 		return archiveGroup
@@ -171,11 +171,31 @@ func (v *verifier) single(ctx context.Context, name format.Name) error {
 			}
 		})
 	case format.KindCondemned:
-		return readSingle[format.Condemned](ctx, v, name, nil)
+		return readSingle(ctx, v, name, func(list format.Condemned) {
+			for _, snapshot := range list.Snapshots {
+				v.condemned[format.SnapshotPrefix(snapshot)] = true
+			}
+			for _, object := range list.Objects {
+				v.condemned[object.String()] = true
+			}
+		})
 	case format.KindLease:
 		return readSingle[format.Lease](ctx, v, name, nil)
+	case format.KindPlaybook:
+		return v.playbook(ctx, name)
 	}
 	return v.find(Finding{Kind: Unchecked, Object: name.String(), What: "this pitr does not know what such an object holds"})
+}
+
+// playbook checks an entry in the journal of a playbook run. They are listed by number, and none may be missing.
+func (v *verifier) playbook(ctx context.Context, name format.Name) error {
+	if v.playbooks[name.ID()]++; v.playbooks[name.ID()] != name.Number() {
+		v.playbooks[name.ID()] = name.Number()
+		if err := v.find(Finding{Kind: Missing, Object: name.String(), Where: "listing", What: "the entry before it is not there"}); err != nil {
+			return err
+		}
+	}
+	return readSingle[format.PlaybookEntry](ctx, v, name, nil)
 }
 
 // readSingle reads a JSON object, whose digest proves it, and hands it on where it is whole.
@@ -185,8 +205,8 @@ func readSingle[T any, P interface {
 }](ctx context.Context, v *verifier, name format.Name, use func(T)) error {
 	object, err := catalog.ReadObject[T, P](ctx, v.repository, name)
 	if err != nil {
-		// A lease's old generations come and go while we look.
-		if name.Kind() == format.KindLease && isGone(err) {
+		// Old generations of leases, holds and lists of condemned objects come and go while we look.
+		if isGone(err) && (name.Kind() == format.KindLease || name.Kind() == format.KindHold || name.Kind() == format.KindCondemned) {
 			return nil
 		}
 		return v.judge(name.String(), "text", err)

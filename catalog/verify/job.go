@@ -22,13 +22,15 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 		}
 	}
 	var changes *format.Changes
+	var reviews []format.Review
 	steps := map[int]int{}
 	for _, name := range g.order {
 		switch name.Kind() {
 		case format.KindIntent:
 			g.take(name)
 			err = readSingle(ctx, v, name, func(i format.Intent) {
-				if i.Base != "" {
+				// A job that has ended needs its base no more; prune may have removed it.
+				if result, err := format.ResultName(g.id); i.Base != "" && err == nil && !g.has(result) {
 					v.wanted = append(v.wanted, reference{object: name.String(), snapshot: i.Base})
 				}
 			})
@@ -50,7 +52,7 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 			err = readSingle[format.Result](ctx, v, name, nil)
 		case format.KindReview:
 			g.take(name)
-			err = v.single(ctx, name)
+			err = readSingle(ctx, v, name, func(r format.Review) { reviews = append(reviews, r) })
 		}
 		if err != nil {
 			return err
@@ -58,6 +60,11 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 	}
 	if changes != nil {
 		if err := v.changes(ctx, g, *changes); err != nil {
+			return err
+		}
+	}
+	for _, review := range reviews {
+		if err := v.review(ctx, g, reviewed{review, changes}); err != nil {
 			return err
 		}
 	}

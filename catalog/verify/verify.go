@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strings"
 
 	"pitr"
 	"pitr/catalog"
@@ -128,7 +129,7 @@ func Run(ctx context.Context, repository *catalog.Repository, o Options) iter.Se
 			o.Progress = pitr.Silent
 		}
 		v := &verifier{repository: repository, Options: o, yield: yield, branches: map[format.ID]bool{},
-			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}}
+			windows: map[format.ID][]pitr.Window{}, published: map[format.ID]bool{}, condemned: map[string]bool{}, playbooks: map[format.ID]int{}}
 		err := v.run(ctx)
 		if err == nil {
 			err = v.verdict()
@@ -146,12 +147,17 @@ type verifier struct {
 	yield func(Finding, error) bool
 	// damage and newer count findings.
 	damage, newer int
+	// playbooks count the entries of playbook runs.
+	playbooks map[format.ID]int
 	// branches are those that a branch object describes, windows what the archive covers of each, published the snapshots
 	// with a manifest, wanted what must be among them and who says so.
 	branches  map[format.ID]bool
 	windows   map[format.ID][]pitr.Window
 	published map[format.ID]bool
 	wanted    []reference
+	// condemned are the snapshots and objects that prune may be removing at this moment: that they vanish is no damage. Lists
+	// are published a day before, and they are read before everything that they can name.
+	condemned map[string]bool
 }
 
 // reference is an object that names a snapshot.
@@ -194,9 +200,21 @@ func (v *verifier) judge(object, where string, err error) error {
 	case pitr.KindUnsupported:
 		return v.find(Finding{Kind: Newer, Object: object, Where: where, What: err.Error()})
 	case pitr.KindNotFound:
+		if v.vanishing(object) {
+			return nil
+		}
 		return v.find(Finding{Kind: Missing, Object: object, Where: "listing", What: err.Error()})
 	}
 	return err
+}
+
+// vanishing reports whether an object, or the snapshot that it belongs to, is condemned.
+func (v *verifier) vanishing(object string) bool {
+	if v.condemned[object] {
+		return true
+	}
+	folder := strings.SplitAfterN(object, "/", 3)
+	return len(folder) > 1 && v.condemned[folder[0]+folder[1]]
 }
 
 // disagree tells of two things that must fit.

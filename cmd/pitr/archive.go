@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,22 +17,20 @@ func archiveCommand(s streams) *cli.Command {
 		Name:  "archive",
 		Usage: "follow the oplog into the repository",
 		Subcommands: []*cli.Command{
-			{
-				Name: "run", Usage: "follow until stopped; run it as a service",
-				Description: "One archiver works at a time; others are told who it is. SIGTERM ends it after the segment in hand.\n\n" +
-					"Example:\n   pitr archive run",
-				Action: action(s, nil, runArchive),
-			},
+			archiveRunCommand(s),
 			{
 				Name: "once", Usage: "archive what a majority has committed by now, and end",
-				Description: "Example:\n   pitr archive once",
-				Action:      action(s, nil, archiveOnce),
+				Description: "Example:\n   pitr archive once --quiet",
+				Flags:       scheduledFlags(),
+				Action:      scheduled(s, fromCron, archiveOnce),
 			},
 			{
 				Name: "status", Usage: "show how far the archive has come",
 				Description: "Example:\n   pitr archive status",
 				Action:      action(s, nil, archiveStatus),
 			},
+			archiveMergeCommand(s),
+			archiveAdoptCommand(s),
 		},
 	}
 }
@@ -75,42 +72,6 @@ func (run *session) withCluster(ctx context.Context, do func(*cluster.Client, *c
 	return do(client, repository)
 }
 
-func runArchive(ctx context.Context, run *session, _ *cli.Context) error {
-	return run.withCluster(ctx, func(client *cluster.Client, repository *catalog.Repository) error {
-		if err := needOplog(client.Server()); err != nil {
-			return err
-		}
-		fmt.Fprintf(run.err, "archiving the oplog of %s, read from %s\n", printable(repository.ClusterName()), client.Server().Member)
-		options := oplog.ArchiveOptions{Lease: run.lease(), Log: run.log, Report: run.archiveReport()}
-		return oplog.NewArchiver(client, repository, options).Follow(ctx)
-	})
-}
-
-// archiveReport says now and then how far the archive is, and at once when it has to wait.
-func (run *session) archiveReport() func(oplog.ArchiveStatus) {
-	var said time.Time
-	waiting, holes := "", int64(0)
-	return func(status oplog.ArchiveStatus) {
-		now := run.now()
-		if status.Waiting == waiting && status.Holes == holes && now.Sub(said) < plainInterval {
-			return
-		}
-		if status.Holes > holes {
-			run.warnOfHole()
-		}
-		said, waiting, holes = now, status.Waiting, status.Holes
-		switch {
-		case run.json:
-			// A stream of status lines; a failure to print is remembered by the result stream.
-			_ = run.line(newArchiveLine(status))
-		case waiting != "":
-			fmt.Fprintf(run.err, "%s: waiting: %s\n", now.UTC().Format(time.TimeOnly), printable(waiting))
-		default:
-			fmt.Fprintf(run.err, "%s: archived through %s, %s entries\n", now.UTC().Format(time.TimeOnly), status.Through.TS, grouped(status.Entries))
-		}
-	}
-}
-
 func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 	return run.withCluster(ctx, func(client *cluster.Client, repository *catalog.Repository) error {
 		if err := needOplog(client.Server()); err != nil {
@@ -122,6 +83,10 @@ func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 		}
 		if status.Holes > 0 {
 			run.warnOfHole()
+		}
+		run.measureArchive(status)
+		if run.measuring() {
+			run.measureTimeline(ctx, repository)
 		}
 		if run.json {
 			return run.line(newArchiveLine(status))
@@ -136,7 +101,7 @@ func archiveOnce(ctx context.Context, run *session, _ *cli.Context) error {
 func (run *session) warnOfHole() {
 	fmt.Fprintln(run.err, "warning: the archive has a hole: the server's oplog no longer has what followed the newest archived entry;")
 	fmt.Fprintln(run.err, "         moments in the hole are lost, later ones need a new snapshot; a larger oplog keeps entries longer")
-	run.next("pitr snapshot take")
+	fmt.Fprintln(run.err, "next: pitr snapshot take") // a part of the warning, so it is said also where nobody looks on
 }
 
 func needOplog(server pitr.Server) error {

@@ -13,7 +13,10 @@ func commands(s streams) []*cli.Command {
 		findCommand(s),
 		restoreCommand(s),
 		reportCommand(s),
+		exportCommand(s),
+		reconcileCommand(s),
 	}
 	list = append(list, jobCommands(s)...)
-	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), leaseCommand(s), configCommand(s))
+	return append(list, diffCommand(s), traceCommand(s), verifyCommand(s), pruneCommand(s), leaseCommand(s),
+		configCommand(s), playbookCommand(s), doctorCommand(s), runbookCommand(s), completionCommand(s), manCommand(s))
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
-
-	"pitr/cluster"
 )
 
 func configCommand(s streams) *cli.Command {
@@ -34,11 +32,7 @@ type settingLine struct {
 
 func showConfig(_ context.Context, run *session, _ *cli.Context) error {
 	for _, known := range settingList {
-		value := run.settings.values[known.name]
-		if known.hidden && value != "" {
-			value = cluster.MaskURI(value)
-		}
-		line := settingLine{Type: "setting", Version: 1, Name: known.name, Value: value, Origin: run.settings.origins[known.name]}
+		line := settingLine{Type: "setting", Version: 1, Name: known.name, Value: run.settings.shown(known), Origin: run.settings.origins[known.name]}
 		if run.json {
 			if err := json.NewEncoder(run.out).Encode(line); err != nil {
 				return err

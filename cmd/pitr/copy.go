@@ -44,7 +44,11 @@ func runCopy(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	repository, err := run.openRepository(ctx, writing)
+	open := run.openScratch
+	if !c.Bool("dry-run") {
+		open = func(ctx context.Context) (*catalog.Repository, error) { return run.openRepository(ctx, writing) }
+	}
+	repository, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,6 +71,9 @@ func runCopy(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	run.showCopy(intent)
 	if c.Bool("dry-run") {
+		if !run.json {
+			run.next("the same command without --dry-run", "(nothing was written)")
+		}
 		return nil
 	}
 	typed := c.String("confirm-target")

@@ -10,6 +10,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/history"
+	"pitr/report"
 )
 
 func findCommand(s streams) *cli.Command {
@@ -74,34 +75,8 @@ type search struct {
 }
 
 func runFind(ctx context.Context, run *session, c *cli.Context) error {
-	scope, err := scopeOf(c)
+	f, err := findDamage(ctx, run, c)
 	if err != nil {
-		return err
-	}
-	f := &search{run: run, scope: scope}
-	if f.repository, err = run.openRepository(ctx, writing); err != nil {
-		return err
-	}
-	if err := run.catchUp(ctx, f.repository); err != nil {
-		return err
-	}
-	if err := f.open(ctx, c.String("since"), c.String("until")); err != nil {
-		return err
-	}
-	options := history.EventOptions{Scope: scope}
-	if options.Except, err = jobWindows(ctx, f.repository); err != nil {
-		return err
-	}
-	if f.findings, err = f.past.Find(ctx, f.window, options); err != nil {
-		return err
-	}
-	var suspicious []history.Event
-	for _, event := range f.findings.Events {
-		if event.Suspicious() {
-			suspicious = append(suspicious, event)
-		}
-	}
-	if f.candidates, err = f.past.Candidates(ctx, suspicious, f.window.Through, history.CandidateOptions{Scope: scope}); err != nil {
 		return err
 	}
 	if err := f.printEvents(); err != nil {
@@ -111,6 +86,45 @@ func runFind(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	return f.printCandidates()
+}
+
+// findDamage looks for what did the damage, and prices the moments before it. It prints nothing but what it had to do
+// otherwise than asked.
+func findDamage(ctx context.Context, run *session, c *cli.Context) (*search, error) {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return nil, err
+	}
+	f := &search{run: run, scope: scope}
+	if f.repository, err = run.openRepository(ctx, writing); err != nil {
+		return nil, err
+	}
+	if err := run.catchUp(ctx, f.repository); err != nil {
+		return nil, err
+	}
+	if err := f.open(ctx, c.String("since"), c.String("until")); err != nil {
+		return nil, err
+	}
+	options := history.EventOptions{Scope: scope}
+	if options.Except, err = jobWindows(ctx, f.repository); err != nil {
+		return nil, err
+	}
+	if f.findings, err = f.past.Find(ctx, f.window, options); err != nil {
+		return nil, err
+	}
+	redactor, err := report.NewRedactor(run.settings.redact())
+	if err != nil {
+		return nil, err
+	}
+	hideValues(redactor, f.findings.Events)
+	var suspicious []history.Event
+	for _, event := range f.findings.Events {
+		if event.Suspicious() {
+			suspicious = append(suspicious, event)
+		}
+	}
+	f.candidates, err = f.past.Candidates(ctx, suspicious, f.window.Through, history.CandidateOptions{Scope: scope})
+	return f, err
 }
 
 // open resolves the window and opens the history at its beginning. A beginning before the first reachable moment is moved
@@ -135,7 +149,7 @@ func (f *search) open(ctx context.Context, since, until string) error {
 	}
 	for _, stretch := range timeline.Reachable(timeline.Tip(), f.scope) {
 		if stretch.First > f.window.After && stretch.First <= f.window.Through {
-			fmt.Fprintf(f.run.err, "looking from %s on, the first moment that can be reached\n", clockText(stretch.First))
+			fmt.Fprintln(f.run.err, wrapped("", fmt.Sprintf("looking from %s on, the first moment that can be reached", clockText(stretch.First)), f.run.width))
 			f.window.After = stretch.First
 			f.past, err = history.Open(ctx, f.repository, history.Start{At: f.window.After, Scope: f.scope}, history.Options{})
 			return err
@@ -188,6 +202,19 @@ func (f *search) printEvents() error {
 	return f.run.table(rows)
 }
 
+// hideValues takes out of events what must not be shown: the reason of a failed index build names values of its fields.
+func hideValues(redactor report.Redactor, events []history.Event) {
+	for i, event := range events {
+		fields, _ := event.Index.Lookup("key").DocumentOK()
+		elements, _ := fields.Elements()
+		for _, field := range elements {
+			if event.Kind == history.EventIndexFailed && redactor.Hides(event.NS, field.Key()) {
+				events[i].Detail = report.Hidden
+			}
+		}
+	}
+}
+
 func eventText(event history.Event) string {
 	text := string(event.Kind)
 	if name := pitr.IndexName(event.Index); name != "" {
@@ -203,15 +230,16 @@ func eventText(event history.Event) string {
 	return text
 }
 
-// printGaps tells the spans without a unique index, with the duplicates that stand at the end of the window.
-func (f *search) printGaps(ctx context.Context) error {
+// gaps gives the spans without a unique index, with the duplicates that stand at the end of the window.
+func (f *search) gaps(ctx context.Context) ([]duplicatesLine, error) {
 	if len(f.findings.Gaps) == 0 {
-		return nil
+		return nil, nil
 	}
 	view, err := f.past.View(ctx, f.window.Through, f.scope)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var lines []duplicatesLine
 	for _, gap := range f.findings.Gaps {
 		collection, there := view.Collection(gap.NS)
 		if !there {
@@ -219,10 +247,20 @@ func (f *search) printGaps(ctx context.Context) error {
 		}
 		found, err := view.Duplicates(ctx, collection, gap.Spec)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		line := duplicatesLine{Type: "index gap", Version: 1, NS: gap.NS, Index: pitr.IndexName(gap.Spec), Dropped: gap.Dropped,
-			Rebuilt: gap.Rebuilt, Groups: found.Groups, Documents: found.Documents, Doubt: found.Doubt}
+		lines = append(lines, duplicatesLine{Type: "index gap", Version: 1, NS: gap.NS, Index: pitr.IndexName(gap.Spec), Dropped: gap.Dropped,
+			Rebuilt: gap.Rebuilt, Groups: found.Groups, Documents: found.Documents, Doubt: found.Doubt})
+	}
+	return lines, nil
+}
+
+func (f *search) printGaps(ctx context.Context) error {
+	lines, err := f.gaps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
 		if f.run.json {
 			if err := f.run.line(line); err != nil {
 				return err
@@ -230,13 +268,13 @@ func (f *search) printGaps(ctx context.Context) error {
 			continue
 		}
 		until := "and is still missing"
-		if !gap.Rebuilt.IsZero() {
-			until = "until " + gap.Rebuilt.TS.String()
+		if !line.Rebuilt.IsZero() {
+			until = "until " + line.Rebuilt.TS.String()
 		}
 		fmt.Fprintf(f.run.out, "unique index %s of %s was missing from %s %s: %s duplicates in %s groups stand now\n", printable(line.Index),
-			printable(gap.NS.String()), gap.Dropped.TS, until, grouped(line.Documents), grouped(line.Groups))
-		if found.Doubt != "" {
-			fmt.Fprintf(f.run.out, "  not exact: %s\n", printable(found.Doubt))
+			printable(line.NS.String()), line.Dropped.TS, until, grouped(line.Documents), grouped(line.Groups))
+		if line.Doubt != "" {
+			fmt.Fprintf(f.run.out, "  not exact: %s\n", printable(line.Doubt))
 		}
 	}
 	return nil

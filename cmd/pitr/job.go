@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"time"
@@ -143,11 +143,27 @@ func (j *job) askGrown(_ context.Context, question restore.Question) (bool, erro
 // ask puts one question to the person at the terminal.
 func (run *session) ask(question string) (string, error) {
 	fmt.Fprintf(run.err, "%s ", question)
-	answer, err := bufio.NewReader(run.in).ReadString('\n')
+	answer, err := readLine(run.in)
 	if err != nil {
 		return "", pitr.Refusef("ask", "run the command on a terminal, or give the flags that its --help names", "nobody answered")
 	}
-	return strings.TrimRight(answer, "\r\n"), nil
+	return answer, nil
+}
+
+// readLine reads one line and not a byte more: what follows is the answer to the next question.
+func readLine(in io.Reader) (string, error) {
+	var line []byte
+	for next := make([]byte, 1); ; {
+		n, err := in.Read(next)
+		switch {
+		case n == 1 && next[0] == '\n':
+			return strings.TrimRight(string(line), "\r"), nil
+		case n == 1:
+			line = append(line, next[0])
+		case err != nil:
+			return "", err
+		}
+	}
 }
 
 // confirm has the cluster named: by the flag, or by typing it. The name is bound to nothing else: no `--yes` suffices.
@@ -205,6 +221,13 @@ func refusalText(r restore.Refusal) string {
 // showWriters names those who can be writing, for a person who wants to stop the culprit first.
 func (j *job) showWriters(writers []pitr.Writer) {
 	const most = 5
+	if shown := j.run.listWriters(writers, most); shown > 0 {
+		fmt.Fprintln(j.run.err, "          stop whoever did the damage before you go on")
+	}
+}
+
+// listWriters prints so many at most and says how many it printed.
+func (run *session) listWriters(writers []pitr.Writer, most int) int {
 	seen := map[pitr.Writer]bool{}
 	for _, writer := range writers {
 		if writer.User == "" && len(writers) > 1 {
@@ -215,12 +238,10 @@ func (j *job) showWriters(writers []pitr.Writer) {
 			continue
 		}
 		seen[writer] = true
-		fmt.Fprintf(j.run.err, "writing   %s, application %s, from %s\n", printable(cmp.Or(writer.User, "nobody in particular")),
+		fmt.Fprintf(run.err, "writing   %s, application %s, from %s\n", printable(cmp.Or(writer.User, "nobody in particular")),
 			printable(cmp.Or(writer.App, "unknown")), printable(writer.Host))
 	}
-	if len(seen) > 0 {
-		fmt.Fprintln(j.run.err, "          stop whoever did the damage before you go on")
-	}
+	return len(seen)
 }
 
 // classOrder is the order in which classes are told to a person.

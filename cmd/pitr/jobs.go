@@ -11,6 +11,7 @@ import (
 	"pitr"
 	"pitr/catalog"
 	"pitr/format"
+	"pitr/reconcile"
 	"pitr/restore"
 )
 
@@ -62,6 +63,14 @@ func resumeJob(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	defer job.close(ctx)
+	found, err := job.repository.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	if found.Intent != nil && found.Intent.Kind == format.JobReconcile {
+		outcome, err := reconcile.Resume(ctx, job.reconcileDeps(), id)
+		return job.endApply(ctx, outcome, err)
+	}
 	outcome, err := restore.Resume(ctx, job.deps, id)
 	return job.end(ctx, outcome, err)
 }

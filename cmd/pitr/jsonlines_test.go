@@ -19,6 +19,7 @@ import (
 	"pitr/catalog"
 	"pitr/format"
 	"pitr/internal/replsim"
+	"pitr/reconcile"
 	"pitr/storage"
 )
 
@@ -120,6 +121,9 @@ func (c *checker) check(got outcome, args ...string) []string {
 			continue
 		}
 		c.seen[kind] = true
+		for _, problem := range schemaOf(c.t, kind).problems(fields) {
+			c.t.Errorf("%s: docs/schema says of type %q: %s", name, kind, problem)
+		}
 		kinds = append(kinds, kind)
 		for field, value := range fields {
 			if field == "type" || field == "v" {
@@ -149,7 +153,9 @@ func (c *checker) check(got outcome, args ...string) []string {
 
 // rare are fields that a sound run does not have.
 var rare = []string{"archive waiting", "index gap doubt", "index gap rebuilt", "candidate guessed", "intent refused", "change bursts",
-	"version session"}
+	"version session", "summary moved", "summary again", "prune stopped", "prune drastic",
+	"exported file inexact", "exported file raw", "exported file cut", "exported file replaced", "export leftOut",
+	"review file cut", "review file replaced", "reconcile plan notes", "reconcile proposal notes"}
 
 // TestJSONLinesAreThoseOfTheDocuments runs every command with --json and holds the page to the lines, both ways. // case U03
 func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
@@ -176,6 +182,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	snapshot := jobPattern.FindString(do("snapshot", "snapshot", "take", "--note", "first").out)
 	do("mark", "mark", "before v4.1.0")
 	s.damage()
+	s.enrollMore()
 	do("archive", "archive", "once")
 	s.archiveForAMoment(c)
 	ran["archive run"] = true
@@ -186,6 +193,7 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("candidate", "find", "--since", "mark:before v4.1.0")
 	do("summary", "diff", snapshot, "live")
 	do("summary", "diff", "mark:before v4.1.0", "now", "--only", "deviceauth")
+	do("job", "diff", snapshot, "live", "--as-lost-set")
 	do("intent", "restore", "--to", s.toGood(), "--dry-run")
 	do("error", "restore", "--to", s.toGood(), "--confirm-target", "nobody")
 	job := jobPattern.FindString(do("job", "restore", "--to", s.toGood(), "--confirm-target", clusterName).out)
@@ -194,7 +202,23 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("job", "report", job)
 	do("job", "report", job, "--summary")
 	do("page", "report", job, "--html", filepath.Join(t.TempDir(), "lost.html"))
+	do("export", "export", job, "--to", filepath.Join(t.TempDir(), "lost"))
+	do("export", "snapshot", "export", snapshot, "--to", filepath.Join(t.TempDir(), "whole"), "--format", "dump")
+	decided := filepath.Join(t.TempDir(), "back.csv")
+	_, lost := s.openJobOf(job)
+	s.must(os.WriteFile(decided, []byte("token,decision\n"+reconcile.Token(*lost.Changes, int64(lost.Changes.Steps)+1)+",leave\n"), 0o600))
+	do("review", "reconcile", "import", job, decided)
+	s.must(os.WriteFile(decided, []byte("token,decision\nedited,leave\n"), 0o600))
+	do("error", "reconcile", "import", job, decided)
 	do("error", "resume", job)
+	do("reconcile plan", "reconcile", "plan", job)
+	s.meanwhileAll(job)
+	do("reconcile plan", "reconcile", "plan", job)
+	do("review file", "reconcile", "plan", job, "--review", filepath.Join(t.TempDir(), "review.csv"))
+	do("reconcile proposal", "reconcile", "apply", job, "--suggested", "--dry-run")
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	s.must(os.WriteFile(rules, []byte("rules: [{from: \"2000-01-01T00:00:00Z\", decision: put back}]"), 0o600))
+	do("error", "reconcile", "apply", job, "--rules", rules, "--dry-run")
 	do("unfreeze", "unfreeze", job)
 	_, err := s.client.Database("deviceauth").Collection("devices").UpdateByID(context.Background(), changed, bson.D{{Key: "$set", Value: bson.D{{Key: "later", Value: true}}}})
 	s.must(err)
@@ -206,6 +230,18 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("error", "lease", "break", "write", "--owner", "nobody")
 	do("setting", "config", "show")
 	do("copy", "restore", "--to", snapshot, "--only", "deviceauth", "--rename", "deviceauth=copied", "--confirm-target", s.sim.Host())
+	do("hold", "snapshot", "hold", snapshot, "--reason", "case 4711", "--until", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	do("collection", "snapshot", "show", snapshot)
+	do("mark", "timeline", "--pitr-window", "72h", "--only", "deviceauth")
+	do("hold", "snapshot", "release", snapshot)
+	for range 4 {
+		s.ok("snapshot", "take")
+	}
+	policy := []string{"prune", "--keep", "last=2", "--pitr-window", "72h"}
+	do("prune", append(policy, "--run")...)
+	do("snapshot", "snapshot", "list")
+	do("prune", policy...)
+	s.playbookLines(do)
 	// A hole, damage, and a lease that is left.
 	at := s.write("before the hole")
 	s.ok("archive", "once")
@@ -214,6 +250,10 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 	do("archive", "archive", "once")
 	do("mark", "timeline")
 	do("error", "restore", "--to", "through "+at.Before().String(), "--dry-run")
+	s.adoptOtherHistory(do)
+	do("script", "completion", "bash")
+	do("script", "man", t.TempDir())
+	do("script", "man")
 	s.leaveLease()
 	owner := lastLine(t, do("lease", "lease", "list"))["owner"]
 	do("lease", "lease", "break", "write", "--owner", fmt.Sprint(owner))
@@ -238,6 +278,21 @@ func TestJSONLinesAreThoseOfTheDocuments(t *testing.T) {
 			}
 		}
 	}
+}
+
+// playbookLines runs what is for the person on call.
+func (s *stage) playbookLines(do func(last string, args ...string) outcome) {
+	s.t.Helper()
+	do("examined", "doctor", "--for", "restore")
+	do("error", "doctor", "--uri", "mongodb://127.0.0.1:1/", "--timeout", "200ms")
+	do("runbook", "runbook")
+	do("playbook", "playbook", "new")
+	steps := s.file("lines.yaml", "name: lines\ncluster: "+clusterName+"\nsteps:\n  - writers\n  - find: {since: \"mark:before v4.1.0\"}\n  - restore: {to: ask}\n  - restore: {to: now, dry-run: true}\n")
+	flags := []string{"--go-on", "--confirm-target", clusterName, "--to"}
+	run := jobPattern.FindString(do("error", append([]string{"playbook", "run", steps}, append(flags, "1000:1")...)...).out)
+	do("playbook run", append([]string{"playbook", "run", "--resume", run}, append(flags, s.toGood())...)...)
+	do("playbook run", "playbook", "show", run)
+	do("playbook run", "playbook", "show")
 }
 
 // archiveForAMoment runs the archiver as a service until its first line is there.

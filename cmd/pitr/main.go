@@ -50,18 +50,23 @@ type streams struct {
 	out, err io.Writer
 	// interactive says that a person can be asked: input and talk are a terminal.
 	interactive bool
+	// terminal says that somebody may be reading the talk as it comes.
+	terminal bool
 	// fancy says that colour and moving lines are welcome on the talk stream.
 	fancy bool
 	// width is that of the terminal on the talk stream in columns, zero where there is none: then nothing is wrapped.
 	width int
 	env   func(string) string
-	now   func() time.Time
+	// inherit is the session of the playbook that runs a command as one of its steps; nil for a command of its own.
+	inherit *session
+	now     func() time.Time
 }
 
 func processStreams() streams {
 	talk := int(os.Stderr.Fd())
 	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	onTerminal := term.IsTerminal(talk)
+	s.terminal = onTerminal
 	s.interactive = onTerminal && term.IsTerminal(int(os.Stdin.Fd()))
 	s.fancy = onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	if width, _, err := term.GetSize(talk); err == nil && width > 0 {

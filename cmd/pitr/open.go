@@ -69,8 +69,7 @@ func openFolder(path string, want access) (storage.Store, error) {
 func (run *session) openBucket(ctx context.Context, place *url.URL, alone bool) (storage.Store, error) {
 	pathStyle, err := strconv.ParseBool(run.settings.values["s3-path-style"])
 	if err != nil {
-		return nil, pitr.Errorf(pitr.KindInvalid, "read the settings", "write true or false", "s3-path-style is %q",
-			run.settings.values["s3-path-style"])
+		return nil, err // checked before
 	}
 	return s3.Open(ctx, s3.Options{
 		Bucket: place.Host, Prefix: strings.Trim(place.Path, "/"), Region: run.settings.values["s3-region"],
@@ -98,6 +97,9 @@ func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func
 		return nil, err
 	}
 	repository, err := catalog.Open(ctx, wrap(store), catalog.OpenOptions{})
+	if err == nil {
+		run.metrics.Cluster = repository.ClusterName()
+	}
 	if err != nil || run.alone || !repository.Header().Store.SingleWriter {
 		return repository, err
 	}
@@ -105,8 +107,8 @@ func (run *session) openRepositoryIn(ctx context.Context, want access, wrap func
 	return run.openRepositoryIn(ctx, want, wrap)
 }
 
-// connect connects to the cluster with the credential of this name: uri or restore-uri.
-func (run *session) connect(ctx context.Context, credential string) (*cluster.Client, error) {
+// dial connects to the cluster with the credential of this name, whatever rights its user has.
+func (run *session) dial(ctx context.Context, credential string) (*cluster.Client, error) {
 	uri, err := run.settings.connection(ctx, credential)
 	if err != nil {
 		return nil, err
@@ -116,7 +118,12 @@ func (run *session) connect(ctx context.Context, credential string) (*cluster.Cl
 		return nil, err
 	}
 	defer run.waitingFor(fmt.Sprintf("the cluster of %s, at most %s", variable(credential), timeout))()
-	client, err := cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+	return cluster.Connect(ctx, cluster.Options{URI: uri.reveal(), Timeout: timeout, Log: run.log})
+}
+
+// connect connects to the cluster with the credential of this name: uri or restore-uri.
+func (run *session) connect(ctx context.Context, credential string) (*cluster.Client, error) {
+	client, err := run.dial(ctx, credential)
 	if err != nil {
 		return nil, err
 	}

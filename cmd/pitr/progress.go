@@ -45,6 +45,9 @@ func newProgress(run *session) *progress {
 	if p.moving {
 		p.interval = movingInterval
 	}
+	if run.calm {
+		p.to = io.Discard
+	}
 	p.started = p.now()
 	p.shown = p.started
 	return p

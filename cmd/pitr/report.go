@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -32,6 +27,7 @@ func reportCommand(s streams) *cli.Command {
 			"Example:\n   pitr report 20251022T092001Z-k3f9q2 --html lost.html",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "html", Usage: "write the page to this `FILE`"},
+			&cli.BoolFlag{Name: "live", Usage: "look at the live database for the page: what has become of each record, and what is suggested"},
 			&cli.BoolFlag{Name: "force", Usage: "replace the file"},
 			&cli.BoolFlag{Name: "summary", Usage: "counts only"}},
 		Action: action(s, []string{"JOB"}, runReport),
@@ -54,7 +50,7 @@ type jobReport struct {
 	repository *catalog.Repository
 	job        catalog.Job
 	redactor   report.Redactor
-	duplicates []report.DuplicateGroup
+	duplicates []duplicates
 	events     []report.Event
 }
 
@@ -62,6 +58,9 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 	id, err := jobID(c.Args().First())
 	if err != nil {
 		return err
+	}
+	if c.Bool("live") && c.String("html") == "" {
+		return pitr.Errorf(pitr.KindInvalid, "report job "+string(id), "give --html FILE, or see `pitr reconcile plan`", "--live is for the page")
 	}
 	r := &jobReport{run: run}
 	if r.redactor, err = report.NewRedactor(run.settings.redact()); err != nil {
@@ -80,7 +79,7 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	if file := c.String("html"); file != "" {
-		return r.writePage(ctx, pageFile{name: file, replace: c.Bool("force")})
+		return r.writePage(ctx, pageFile{name: file, replace: c.Bool("force"), live: c.Bool("live")})
 	}
 	return r.print(ctx, c.Bool("summary"))
 }
@@ -89,6 +88,10 @@ func runReport(ctx context.Context, run *session, c *cli.Context) error {
 // covers is said, not guessed: the records are in the change set all the same.
 func (r *jobReport) lookBack(ctx context.Context) error {
 	changes := r.job.Changes
+	if isCompare(r.job) && changes.Gap.IsEmpty() {
+		fmt.Fprintln(r.run.err, "no archive lies between the two states: events and duplicates are left out")
+		return nil
+	}
 	past, err := history.Open(ctx, r.repository, history.Start{At: changes.Gap.After, Scope: changes.Scope}, history.Options{})
 	if pitr.KindOf(err) == pitr.KindHole {
 		fmt.Fprintln(r.run.err, "the archive no longer covers the gap: events and duplicates are left out")
@@ -101,10 +104,19 @@ func (r *jobReport) lookBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hideValues(r.redactor, findings.Events)
 	for _, event := range findings.Events {
-		r.events = append(r.events, report.Event{At: event.OpTime.TS, What: eventText(event), Where: event.NS.String()})
+		r.events = append(r.events, report.Event{At: event.OpTime.TS, What: strings.Replace(eventText(event), " "+event.NS.String(), "", 1), Where: event.NS.String()})
 	}
 	return r.findDuplicates(ctx, past, findings.Gaps)
+}
+
+// duplicates is a group of records that shared a value of a unique index at the end of the gap.
+type duplicates struct {
+	ns    pitr.Namespace
+	spec  bson.Raw
+	value string
+	keys  []pitr.Key
 }
 
 func (r *jobReport) findDuplicates(ctx context.Context, past *history.History, gaps []history.IndexGap) error {
@@ -125,18 +137,23 @@ func (r *jobReport) findDuplicates(ctx context.Context, past *history.History, g
 			return err
 		}
 		for _, group := range found.Shown {
-			shown := report.DuplicateGroup{NS: gap.NS.String(), Index: pitr.IndexName(gap.Spec), Value: group.Value}
-			if r.redactor.Hides(gap.NS, firstField(gap.Spec)) {
-				shown.Value = report.Hidden
-			}
-			for _, key := range group.Keys {
-				shown.IDs = append(shown.IDs, string(r.redactor.Key(gap.NS, key)))
-			}
-			slices.Sort(shown.IDs)
-			r.duplicates = append(r.duplicates, shown)
+			r.duplicates = append(r.duplicates, duplicates{ns: gap.NS, spec: gap.Spec, value: group.Value, keys: group.Keys})
 		}
 	}
 	return nil
+}
+
+// line shows the group with what must not be shown hidden.
+func (d duplicates) line(redactor report.Redactor) duplicateLine {
+	line := duplicateLine{Type: "duplicates", Version: 1, NS: d.ns.String(), Index: pitr.IndexName(d.spec), Value: d.value}
+	if redactor.Hides(d.ns, firstField(d.spec)) {
+		line.Value = report.Hidden
+	}
+	for _, key := range d.keys {
+		line.IDs = append(line.IDs, string(redactor.Key(d.ns, key)))
+	}
+	slices.Sort(line.IDs)
+	return line
 }
 
 // firstField names the field of an index whose value stands for a group of duplicates.
@@ -183,7 +200,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	line := newJobLine(r.job)
 	if !r.run.json {
-		fmt.Fprintf(r.run.out, "job %s (%s) to %s: %s\n", line.Job, line.Kind, clockText(line.To), line.State)
+		fmt.Fprintf(r.run.out, "job %s (%s) %s: %s\n", line.Job, line.Kind, aboutJob(r.job), line.State)
 	}
 	for change, err := range r.records(ctx, printer.Step) {
 		if err != nil {
@@ -197,7 +214,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 		if !r.run.json {
 			continue
 		}
-		if err := r.run.line(duplicateLine{Type: "duplicates", Version: 1, NS: group.NS, Index: group.Index, Value: group.Value, IDs: group.IDs}); err != nil {
+		if err := r.run.line(group.line(r.redactor)); err != nil {
 			return err
 		}
 	}
@@ -210,74 +227,4 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	r.run.next("pitr report "+string(line.Job)+" --html lost.html", "for the people who know the data")
 	return nil
-}
-
-// pageFile is where the page goes.
-type pageFile struct {
-	name    string
-	replace bool
-}
-
-func (r *jobReport) writePage(ctx context.Context, file pageFile) error {
-	const op = "write the page"
-	if _, err := os.Lstat(file.name); err == nil && !file.replace {
-		return pitr.Refusef(op, "choose another name, or give --force", "%s exists", file.name)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return pitr.Errorf(pitr.KindInvalid, op, "check the path", "%w", err)
-	}
-	var page bytes.Buffer
-	if err := report.WritePage(&page, r.page(), r.records(ctx, nil), r.redactor); err != nil {
-		return err
-	}
-	if err := writeWhole(file.name, page.Bytes()); err != nil {
-		return pitr.Errorf(pitr.KindLimit, op, "check the folder and its free space", "%w", err)
-	}
-	if r.run.json {
-		return r.run.line(map[string]any{"type": "page", "v": 1, "file": file.name, "bytes": page.Len()})
-	}
-	fmt.Fprintf(r.run.out, "wrote %s, %s: open it in a browser, it needs nothing else\n", file.name, sizeText(int64(page.Len())))
-	return nil
-}
-
-// writeWhole makes a file appear whole or not at all: a page cut in the middle would show fewer records than were lost.
-func writeWhole(name string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(name), ".pitr-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // it is gone after the rename
-	_, err = temporary.Write(content)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), name)
-}
-
-func (r *jobReport) page() report.Page {
-	line := newJobLine(r.job)
-	changes := r.job.Changes
-	cluster := ""
-	if r.job.Intent != nil {
-		cluster = r.job.Intent.Cluster.Name
-	}
-	return report.Page{
-		Title: "Lost records of " + cluster,
-		Lead: fmt.Sprintf("The cluster was brought back to %s. What was written between that moment and %s is listed here with both versions.",
-			clockText(changes.Gap.After), clockText(changes.Gap.Through)),
-		Facts: []report.Fact{
-			{Name: "Records touched", Value: grouped(line.Touched)},
-			{Name: "Records written", Value: grouped(line.Restored)},
-			{Name: "Lost or changed", Value: grouped(line.Lost)},
-			{Name: "Groups of duplicates", Value: grouped(int64(len(r.duplicates)))},
-			{Name: "Seconds frozen", Value: fmt.Sprintf("%.1f", line.SecondsFrozen)},
-		},
-		Timeline: r.events, Duplicates: r.duplicates, Next: "pitr undo " + string(line.Job),
-		Footer: fmt.Sprintf("Job %s, written by pitr %s on %s.", line.Job, version, r.run.now().UTC().Format(time.RFC3339)),
-	}
 }

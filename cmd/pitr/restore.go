@@ -35,8 +35,7 @@ func runRestore(ctx context.Context, run *session, c *cli.Context) error {
 	if isCopy(c) {
 		return runCopy(ctx, run, c)
 	}
-	scope, err := scopeOf(c)
-	if err != nil {
+	if _, err := scopeOf(c); err != nil {
 		return err
 	}
 	want := writing
@@ -48,11 +47,7 @@ func runRestore(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	defer job.close(ctx)
-	to, err := job.moment(ctx, c.String("to"), scope)
-	if err != nil {
-		return err
-	}
-	intent, err := restore.Plan(ctx, job.deps, restore.Request{To: to, Asked: c.String("to"), Scope: scope, Bulk: c.Bool("full-export")})
+	intent, err := job.planRestore(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -76,6 +71,19 @@ func runRestore(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	outcome, err := restore.Run(ctx, job.deps, intent, confirmed)
 	return job.end(ctx, outcome, err)
+}
+
+// planRestore makes the intent that the flags ask for.
+func (j *job) planRestore(ctx context.Context, c *cli.Context) (restore.Intent, error) {
+	scope, err := scopeOf(c)
+	if err != nil {
+		return restore.Intent{}, err
+	}
+	to, err := j.moment(ctx, c.String("to"), scope)
+	if err != nil {
+		return restore.Intent{}, err
+	}
+	return restore.Plan(ctx, j.deps, restore.Request{To: to, Asked: c.String("to"), Scope: scope, Bulk: c.Bool("full-export")})
 }
 
 // intentLine is the JSON line of an intent.

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pitr"
+	"pitr/report"
 )
 
 // run is the whole program: arguments in, exit code out.
@@ -21,6 +22,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	out := &resultWriter{to: s.out}
 	s.out, s.err = out, &shared{to: s.err}
 	app := newApp(s)
+	if len(args) == 0 {
+		args = []string{app.Name}
+	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		err = out.failure()
@@ -28,12 +32,18 @@ func run(ctx context.Context, args []string, s streams) int {
 	code := exitCode(ctx, err)
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE): // case C10: the next program in the pipe has seen enough
-	case slices.Contains(args, "--json"):
+	case wantsJSON(args):
 		printErrorLine(s, problem{err: err, code: code})
 	default:
 		printError(s, problem{err: err, code: code})
 	}
 	return code
+}
+
+// wantsJSON looks for --json, and for --format json where a command has that.
+func wantsJSON(args []string) bool {
+	at := slices.Index(args, "--format")
+	return slices.Contains(args, "--json") || slices.Contains(args, "--format=json") || at >= 0 && at+1 < len(args) && args[at+1] == "json"
 }
 
 // resultWriter remembers the first failure, so that a result which did not reach its reader is never a success although
@@ -107,7 +117,7 @@ func prepare(list []*cli.Command) {
 				command.Action = needing(text.Name, command.Action)
 			}
 		}
-		command.Flags = append(command.Flags, settingFlags()...)
+		command.Flags = append(command.Flags, settingFlags(command.Name)...)
 	}
 }
 
@@ -147,6 +157,9 @@ func flagNames(c *cli.Context) []string {
 }
 
 func unknownCommand(list []*cli.Command, word string) error {
+	if err := notBuilt(word); err != nil {
+		return err
+	}
 	var names []string
 	for _, command := range list {
 		names = append(names, command.Name)
@@ -164,6 +177,11 @@ type session struct {
 	settings settings
 	json     bool
 	log      *slog.Logger
+	// calm says that a scheduler runs this: nothing is said beside the result, warnings and errors.
+	calm bool
+	// watcher and metrics follow a run that a scheduler started.
+	watcher *watcher
+	metrics report.Metrics
 	// alone says that the store does not refuse to replace an object, and that a person promised to be its only writer.
 	alone bool
 }
@@ -173,6 +191,10 @@ func action(s streams, names []string, do func(context.Context, *session, *cli.C
 	return func(c *cli.Context) error {
 		if err := checkArguments(c, names); err != nil {
 			return err
+		}
+		if s.inherit != nil {
+			step := *s.inherit
+			return do(c.Context, &step, c)
 		}
 		values, err := readSettings(c, os.Environ())
 		if err != nil {
@@ -227,6 +249,9 @@ func newLogger(s streams, values settings) (*slog.Logger, error) {
 // flagsFirst moves flags in front of arguments, so that `pitr diff A B --json` means what it says: the library stops
 // looking for flags at the first argument. Everything after "--" stays where it is.
 func flagsFirst(app *cli.App, args []string) []string {
+	if args[len(args)-1] == completing {
+		return args
+	}
 	list, flags := app.Commands, app.Flags
 	at := 1
 	for at < len(args) {

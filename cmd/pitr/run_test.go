@@ -144,6 +144,22 @@ func TestUsageErrorsSuggestTheNextCommand(t *testing.T) {
 	}
 }
 
+// TestPlannedCommandsAreRefusedByName: who looks for a command that is not built yet hears of a way out that exists.
+func TestPlannedCommandsAreRefusedByName(t *testing.T) {
+	built := leaves(commands(streams{}), "")
+	for word := range later {
+		got := runWith(t, word)
+		if got.code != exitRefused || !strings.Contains(got.err, "not built yet") || built[word] != nil {
+			t.Errorf("pitr %s: exit %d, %s", word, got.code, got.err)
+		}
+		for _, match := range regexp.MustCompile("`pitr ([a-z]+)").FindAllStringSubmatch(later[word].instead, -1) {
+			if built[match[1]] == nil {
+				t.Errorf("pitr %s sends people to pitr %s, which is not there", word, match[1])
+			}
+		}
+	}
+}
+
 func TestErrorsAreJSONWhereJSONWasAsked(t *testing.T) { // case U03
 	got := runWith(t, "config", "show", "--json", "--log-level", "loud")
 	var line errorLine

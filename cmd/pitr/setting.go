@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"pitr"
+	"pitr/cluster"
 )
 
 // A setting has one name on the command line (--repo), in the environment (PITR_REPO) and in the file (repo:).
@@ -29,7 +32,23 @@ type setting struct {
 	hidden bool
 	// noFlag settings cannot be given on the command line, where every user of the machine could read them.
 	noFlag bool
+	// only are the commands that take it as a flag; none means all of them.
+	only []string
+	// scheduled settings have a flag only in the commands that a scheduler runs.
+	scheduled bool
+	// check says what is wrong with a value, as a hint how to write it; nil takes every text.
+	check func(value string) string
+	// mask shows a hidden value; that of a connection string when nil.
+	mask func(value string) string
 }
+
+// flagOf reports whether a command takes the setting as a flag.
+func (s setting) flagOf(command string) bool {
+	return !s.noFlag && !s.scheduled && (len(s.only) == 0 || slices.Contains(s.only, command))
+}
+
+// retaining are the commands that look at the retention policy.
+var retaining = []string{"prune", "timeline"}
 
 var settingList = []setting{
 	{name: "repo", usage: "repository: file:///path or s3://bucket/prefix"},
@@ -41,9 +60,16 @@ var settingList = []setting{
 	{name: "restore-uri-command", usage: "command that prints the connection string for writing", noFlag: true},
 	{name: "s3-endpoint", usage: "endpoint of an S3 look-alike, such as https://minio.example.net:9000"},
 	{name: "s3-region", usage: "region of the bucket"},
-	{name: "s3-path-style", usage: "true: bucket in the path instead of the host name", def: "false"},
-	{name: "timeout", usage: "how long to try a server or store that does not answer", def: "30s"},
-	{name: "log-level", usage: "debug, info or off: log lines on standard error", def: "off"},
+	{name: "s3-path-style", usage: "true: bucket in the path instead of the host name", def: "false", check: checkBool},
+	{name: "timeout", usage: "how long to try a server or store that does not answer", def: "30s", check: checkSpan},
+	{name: "log-level", usage: "debug, info or off: log lines on standard error", def: "off", check: checkLogLevel},
+	{name: "ping-url", usage: "address to ping at start (URL/start), success (URL) and failure (URL/fail) of the run", hidden: true,
+		scheduled: true, mask: maskAddress},
+	{name: "ping-url-file", usage: "file that holds the address to ping", scheduled: true},
+	{name: "ping-url-command", usage: "command that prints the address to ping", scheduled: true, noFlag: true},
+	{name: "keep", usage: "which snapshots pitr prune keeps, such as last=7,daily=14,weekly=8,monthly=12,yearly=3", only: retaining},
+	{name: "pitr-window", usage: "the span before the end of the archive whose every moment stays reachable, such as 72h", only: retaining},
+	{name: "metrics-file", usage: "file that is replaced with the run's metrics, in the text format of Prometheus", scheduled: true},
 	{name: "redact", usage: "fields that no page, screen or export shows, such as tokens.jwt; comma-separated", def: ""},
 }
 
@@ -51,17 +77,19 @@ var settingList = []setting{
 type settings struct {
 	values  map[string]string
 	origins map[string]string
+	// secrets are those that were looked up.
+	secrets map[string]secret
 }
 
-// settingFlags gives the flags that every command takes.
-func settingFlags() []cli.Flag {
+// settingFlags gives the flags that every command takes, and those that this one takes.
+func settingFlags(command string) []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default: pitr.yaml in this folder, if it is there)"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON lines"},
 		&cli.BoolFlag{Name: "plain", Usage: "no colour and no moving lines"},
 	}
 	for _, s := range settingList {
-		if !s.noFlag {
+		if s.flagOf(command) {
 			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, Category: "Settings (also PITR_… and pitr.yaml)"})
 		}
 	}
@@ -70,7 +98,7 @@ func settingFlags() []cli.Flag {
 
 // readSettings resolves all settings. Unknown names in the file and unknown PITR_ variables are usage errors.
 func readSettings(c *cli.Context, environment []string) (settings, error) {
-	s := settings{values: map[string]string{}, origins: map[string]string{}}
+	s := settings{values: map[string]string{}, origins: map[string]string{}, secrets: map[string]secret{}}
 	for _, known := range settingList {
 		s.values[known.name], s.origins[known.name] = known.def, "default"
 	}
@@ -81,7 +109,7 @@ func readSettings(c *cli.Context, environment []string) (settings, error) {
 		return s, err
 	}
 	for _, known := range settingList {
-		if !known.noFlag && c.IsSet(known.name) {
+		if known.flagOf(c.Command.Name) && c.IsSet(known.name) {
 			s.values[known.name], s.origins[known.name] = c.String(known.name), "flag --"+known.name
 		}
 	}
@@ -93,7 +121,66 @@ func readSettings(c *cli.Context, environment []string) (settings, error) {
 				"a password on the command line can be read by every user of this machine")
 		}
 	}
-	return s, nil
+	return s, s.check()
+}
+
+// check refuses values that could not be used later on.
+func (s settings) check() error {
+	for _, known := range settingList {
+		if known.check == nil {
+			continue
+		}
+		if hint := known.check(s.values[known.name]); hint != "" {
+			return pitr.Errorf(pitr.KindInvalid, "read the settings", hint, "%s is %q (%s)", known.name, s.values[known.name], s.origins[known.name])
+		}
+	}
+	return nil
+}
+
+func checkBool(value string) string {
+	if _, err := strconv.ParseBool(value); err != nil {
+		return "write true or false"
+	}
+	return ""
+}
+
+func checkSpan(value string) string {
+	if span, err := time.ParseDuration(value); err != nil || span <= 0 {
+		return "write a span such as 30s or 5m"
+	}
+	return ""
+}
+
+func checkLogLevel(value string) string {
+	levels := []string{"off", "info", "debug"}
+	if slices.Contains(levels, value) {
+		return ""
+	}
+	if near := nearest(value, levels); near != "" {
+		return "did you mean " + near + "? write off, info or debug"
+	}
+	return "write off, info or debug"
+}
+
+// maskAddress shows where an address leads and hides the rest, which is the secret.
+func maskAddress(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Host == "" {
+		return masked
+	}
+	return parsed.Scheme + "://" + parsed.Host + "/" + masked
+}
+
+// shown gives the value of a setting as it can be printed.
+func (s settings) shown(known setting) string {
+	value := s.values[known.name]
+	switch {
+	case !known.hidden || value == "":
+		return value
+	case known.mask != nil:
+		return known.mask(value)
+	}
+	return cluster.MaskURI(value)
 }
 
 func (s settings) readFile(name string) error {
@@ -155,6 +242,10 @@ func (s settings) readEnvironment(environment []string) error {
 			continue
 		}
 		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		_, known := s.values[name]
+		if known && value == "" {
+			continue // units and manifests set variables that nobody filled in
+		}
 		if !s.set(name, value, "environment "+key) {
 			return pitr.Errorf(pitr.KindInvalid, "read the environment", suggestSetting(name), "%s is not a setting", key)
 		}
@@ -172,25 +263,61 @@ func (s settings) set(name, value, origin string) bool {
 
 // connection gives a connection string from wherever it was configured.
 func (s settings) connection(ctx context.Context, name string) (secret, error) {
-	if value := s.values[name]; value != "" {
-		return secret(value), nil
+	value, configured, err := s.secret(ctx, name)
+	if err == nil && !configured {
+		err = pitr.Errorf(pitr.KindInvalid, "find the database", "set "+variable(name)+" or give --"+name,
+			"no connection string is configured")
 	}
-	if file := s.values[name+"-file"]; file != "" {
+	return value, err
+}
+
+// secret gives the value of a setting that can also stand in a file or be printed by a command; false where it is not
+// configured. The value itself comes first, then the file.
+func (s settings) secret(ctx context.Context, name string) (value secret, configured bool, err error) {
+	switch file, command := s.values[name+"-file"], s.values[name+"-command"]; {
+	case s.values[name] != "":
+		value = secret(s.values[name])
+	case file != "":
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return "", pitr.Errorf(pitr.KindInvalid, "read the connection string", "check --"+name+"-file", "%w", err)
+			return "", true, pitr.Errorf(pitr.KindInvalid, "read "+name+"-file", "check the file that --"+name+"-file names", "%w", err)
 		}
-		return secret(strings.TrimSpace(string(content))), nil
-	}
-	if command := s.values[name+"-command"]; command != "" {
+		value = secret(strings.TrimSpace(string(content)))
+	case command != "":
 		content, err := exec.CommandContext(ctx, "/bin/sh", "-c", command).Output()
 		if err != nil {
-			return "", pitr.Errorf(pitr.KindInvalid, "run "+name+"-command", "run it by hand to see what it says", "%w", err)
+			return "", true, pitr.Errorf(pitr.KindInvalid, "run "+name+"-command", "run it by hand to see what it says", "%w", err)
 		}
-		return secret(strings.TrimSpace(string(content))), nil
+		value = secret(strings.TrimSpace(string(content)))
+	default:
+		return "", false, nil
 	}
-	return "", pitr.Errorf(pitr.KindInvalid, "find the database", "set "+variable(name)+" or give --"+name,
-		"no connection string is configured")
+	if value == "" {
+		return "", true, pitr.Errorf(pitr.KindInvalid, "read "+name, "see `pitr config show` for where it comes from", "it is empty")
+	}
+	s.secrets[name] = value
+	return value, true, nil
+}
+
+// mask takes every secret that was looked up out of a text, as a whole and in its parts.
+func (s settings) mask(text string) string {
+	for _, value := range s.secrets {
+		whole := value.reveal()
+		parts := []string{whole}
+		if parsed, err := url.Parse(whole); err == nil {
+			parts = append(parts, parsed.RequestURI(), strings.TrimPrefix(parsed.Path, "/"))
+			if password, ok := parsed.User.Password(); ok {
+				parts = append(parts, password)
+			}
+		}
+		for _, part := range parts {
+			const least = 4 // shorter ones would be found in ordinary words
+			if len(part) >= least {
+				text = strings.ReplaceAll(text, part, masked)
+			}
+		}
+	}
+	return text
 }
 
 func (s settings) duration(name string) (time.Duration, error) {

@@ -25,6 +25,9 @@ func (run *session) lines() (*report.Lines, error) {
 
 // next names the command that a person will want next, on the talk stream.
 func (run *session) next(command string, more ...string) {
+	if run.calm {
+		return
+	}
 	fmt.Fprintf(run.err, "next: %s\n", strings.TrimSpace(command+" "+strings.Join(more, " ")))
 }
 

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"pitr"
 	"pitr/catalog"
-	"pitr/cluster"
 	"pitr/diff"
 	"pitr/format"
 	"pitr/history"
@@ -19,43 +19,24 @@ import (
 type side struct {
 	diff.Side
 	name string
-	// documentsOnly says that the side has no identities that the other one could know.
+	// at is the moment that it shows, zero where there is none.
+	at pitr.Timestamp
+	// live is nil for what lies in the repository.
+	live *liveSide
+	// foreign says that the side has no identities that the other one could know.
 	foreign bool
+	// cluster is what is known of the cluster, branch the history that the side belongs to, empty for live.
+	cluster format.Cluster
+	branch  format.ID
 	close   func()
 }
 
-// liveSide is the cluster as it is now, as of one moment where the server can.
-type liveSide struct {
-	client *cluster.Client
-	scope  pitr.Scope
-	at     pitr.Timestamp
-}
-
-// Collections lists the catalog.
-func (l liveSide) Collections(ctx context.Context) ([]pitr.Collection, error) {
-	return l.client.Listing(ctx, l.scope)
-}
-
-// Documents scans a collection.
-func (l liveSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
-	return func(yield func(bson.Raw, error) bool) {
-		for batch, err := range l.client.Scan(ctx, pitr.Range{Collection: c, At: l.at}) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			values, err := batch.Array.Values()
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, value := range values {
-				if !yield(bson.Raw(value.Value), nil) {
-					return
-				}
-			}
-		}
+// moved lists the collections for which the side has lost its one moment.
+func (s side) moved() []pitr.Namespace {
+	if s.live == nil {
+		return nil
 	}
+	return s.live.movedOn()
 }
 
 // snapshotSide is a snapshot as it was stored.
@@ -72,12 +53,26 @@ func (s snapshotSide) Collections(context.Context) ([]pitr.Collection, error) {
 
 // Documents scans a collection.
 func (s snapshotSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq2[bson.Raw, error] {
+	return s.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return s.reader.Scan(ctx, record)
+	})
+}
+
+// Lookup finds documents by key.
+func (s snapshotSide) Lookup(ctx context.Context, c pitr.Collection, keys []pitr.Key) iter.Seq2[bson.Raw, error] {
+	return s.read(c, func(record format.CollectionRecord) iter.Seq2[snapshot.Document, error] {
+		return s.reader.Lookup(ctx, record, keys)
+	})
+}
+
+func (s snapshotSide) read(c pitr.Collection, from func(format.CollectionRecord) iter.Seq2[snapshot.Document, error]) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
-		record, found := s.reader.Collection(c.NS, c.UUID)
-		if !found {
+		record, err := s.record(c)
+		if err != nil {
+			yield(nil, err)
 			return
 		}
-		for document, err := range s.reader.Scan(ctx, record) {
+		for document, err := range from(record) {
 			if !yield(document.Raw, err) || err != nil {
 				return
 			}
@@ -85,18 +80,33 @@ func (s snapshotSide) Documents(ctx context.Context, c pitr.Collection) iter.Seq
 	}
 }
 
-// viewSide is the database as it was at a moment.
-type viewSide struct{ *history.View }
+// record finds a collection that was listed.
+func (s snapshotSide) record(c pitr.Collection) (format.CollectionRecord, error) {
+	record, found := s.reader.Collection(c.NS, c.UUID)
+	if !found {
+		return record, pitr.Corruptf("read the snapshot", "it does not hold %s", c.NS)
+	}
+	return record, nil
+}
+
+// viewSide is the database as it was at a moment. reader is the snapshot below the view.
+type viewSide struct {
+	*history.View
+	reader *snapshot.Reader
+}
 
 // Collections lists the catalog.
 func (v viewSide) Collections(context.Context) ([]pitr.Collection, error) {
 	return v.View.Collections(), nil
 }
 
+// viewBytes bounds the memory of one view, of which a comparison may hold two.
+const viewBytes = history.DefaultMaxBytes / 2
+
 // openSide opens what a word names: live, a snapshot's id, or a moment.
 func (run *session) openSide(ctx context.Context, repository *catalog.Repository, text string, scope pitr.Scope) (side, error) {
 	if text == "live" {
-		return run.openLive(ctx, scope)
+		return run.openLive(ctx, repository, scope)
 	}
 	if id, err := format.ParseID(text); err == nil {
 		reader, err := snapshot.Open(ctx, repository, id)
@@ -106,42 +116,60 @@ func (run *session) openSide(ctx context.Context, repository *catalog.Repository
 		manifest := reader.Manifest()
 		if manifest.Exact != format.ExactOneTime && manifest.At != 0 {
 			// What lies there is of several moments: only its view at E is a state that the cluster had.
-			return run.openView(ctx, repository, manifest.At, scope)
+			view, err := run.openView(ctx, repository, history.Start{Branch: manifest.Branch, At: manifest.At, Scope: scope})
+			view.name = "snapshot " + text
+			return view, err
 		}
-		return side{Side: snapshotSide{reader}, name: "snapshot " + text, close: func() {}}, nil
+		return side{Side: snapshotSide{reader}, name: "snapshot " + text, at: manifest.At, cluster: manifest.Cluster,
+			branch: manifest.Branch, close: func() {}}, nil
 	}
 	at, err := run.resolve(ctx, surroundings{repository: repository, scope: scope}, text)
 	if err != nil {
 		return side{}, err
 	}
-	return run.openView(ctx, repository, at, scope)
-}
-
-func (run *session) openView(ctx context.Context, repository *catalog.Repository, at pitr.Timestamp, scope pitr.Scope) (side, error) {
-	past, err := history.Open(ctx, repository, history.Start{At: at, Scope: scope}, history.Options{})
+	timeline, err := repository.Timeline(ctx)
 	if err != nil {
 		return side{}, err
 	}
-	view, err := past.View(ctx, at, scope)
+	return run.openView(ctx, repository, history.Start{Branch: timeline.Tip(), At: at, Scope: scope})
+}
+
+func (run *session) openView(ctx context.Context, repository *catalog.Repository, start history.Start) (side, error) {
+	past, err := history.Open(ctx, repository, start, history.Options{MaxBytes: viewBytes})
 	if err != nil {
 		return side{}, err
 	}
-	return side{Side: viewSide{view}, name: clockText(at), close: func() {}}, nil
+	view, err := past.View(ctx, start.At, start.Scope)
+	if err != nil {
+		return side{}, err
+	}
+	reader := past.Snapshot()
+	return side{Side: viewSide{view, reader}, name: clockText(start.At), at: start.At, cluster: reader.Manifest().Cluster,
+		branch: start.Branch, close: func() {}}, nil
 }
 
-func (run *session) openLive(ctx context.Context, scope pitr.Scope) (side, error) {
+func (run *session) openLive(ctx context.Context, repository *catalog.Repository, scope pitr.Scope) (side, error) {
 	client, err := run.connect(ctx, "uri")
 	if err != nil {
 		return side{}, err
 	}
-	live := liveSide{client: client, scope: scope}
-	if client.Server().Ability == pitr.AbilityFull {
-		at, err := client.MajorityOpTime(ctx)
-		if err != nil {
-			client.Close(context.WithoutCancel(ctx))
-			return side{}, err
-		}
+	opened := side{name: "live", close: func() { client.Close(context.WithoutCancel(ctx)) }}
+	live := &liveSide{client: client, scope: scope}
+	server := client.Server()
+	branches, err := repository.Branches(ctx)
+	if err == nil && server.Ability == pitr.AbilityFull {
+		var at pitr.OpTime
+		at, err = client.MajorityOpTime(ctx)
 		live.at = at.TS
 	}
-	return side{Side: live, name: "live", close: func() { client.Close(context.WithoutCancel(ctx)) }}, nil
+	if err != nil {
+		opened.close()
+		return side{}, err
+	}
+	opened.Side, opened.live, opened.at = live, live, live.at
+	opened.foreign = server.SetID != "" && len(branches.Items) > 0 &&
+		!slices.ContainsFunc(branches.Items, func(b format.Branch) bool { return b.SetID == "" || b.SetID == server.SetID })
+	opened.cluster = format.Cluster{Name: repository.ClusterName(), Set: server.Set, SetID: server.SetID, Member: server.Member,
+		Hosts: server.Hosts, Version: server.Version, FCV: server.FCV}
+	return opened, nil
 }

@@ -17,16 +17,17 @@ import (
 func snapshotCommand(s streams) *cli.Command {
 	return &cli.Command{
 		Name:  "snapshot",
-		Usage: "take, list, show and verify snapshots",
-		Subcommands: []*cli.Command{
+		Usage: "take, list, show, verify, hold and release snapshots",
+		Subcommands: append([]*cli.Command{
 			{
 				Name: "take", Usage: "copy the cluster into the repository",
 				Description: "Reads a consistent state while writes go on. Nothing is visible until everything was written and read\n" +
-					"back.\n\nExample:\n   pitr snapshot take --reason scheduled",
-				Flags: append(scopeFlags(),
+					"back.\n\nExample:\n   pitr snapshot take --reason scheduled\n" +
+					"   pitr snapshot take --reason scheduled --quiet --metrics-file /var/lib/prometheus/pitr-snapshot.prom",
+				Flags: append(append(scopeFlags(), scheduledFlags()...),
 					&cli.StringFlag{Name: "reason", Usage: "why: scheduled, manual, before-migration, before-restore", Value: "manual"},
 					&cli.StringFlag{Name: "note", Usage: "a word for the people who will look for it"}),
-				Action: action(s, nil, takeSnapshot),
+				Action: scheduled(s, fromCron, takeSnapshot),
 			},
 			{
 				Name: "list", Usage: "list snapshots, oldest first",
@@ -44,7 +45,8 @@ func snapshotCommand(s streams) *cli.Command {
 					"Example:\n   pitr snapshot verify 20251022T092001Z-k3f9q2",
 				Action: action(s, []string{"SNAPSHOT"}, verifySnapshot),
 			},
-		},
+			exportSnapshotCommand(s),
+		}, holdCommands(s)...),
 	}
 }
 
@@ -62,6 +64,43 @@ type snapshotLine struct {
 	Documents int64            `json:"documents"`
 	Bytes     int64            `json:"bytes"`
 	Stored    int64            `json:"stored"`
+	Holds     []format.ID      `json:"holds,omitempty"`
+	Condemned bool             `json:"condemned,omitempty"`
+}
+
+// standing is what prune may do with snapshots.
+type standing struct {
+	holds     map[format.ID][]format.Hold
+	condemned map[format.ID]bool
+}
+
+func standingOf(ctx context.Context, repository *catalog.Repository) (s standing, err error) {
+	if s.holds, err = holdsBySnapshot(ctx, repository); err != nil {
+		return s, err
+	}
+	s.condemned, err = condemnedSnapshots(ctx, repository)
+	return s, err
+}
+
+// line is the JSON line of a snapshot with its standing.
+func (s standing) line(m format.Manifest) snapshotLine {
+	line := newSnapshotLine(m)
+	for _, hold := range s.holds[m.ID] {
+		line.Holds = append(line.Holds, hold.ID)
+	}
+	line.Condemned = s.condemned[m.ID]
+	return line
+}
+
+// text is a word for people, empty where nothing is to be said.
+func (s standing) text(id format.ID) string {
+	switch {
+	case len(s.holds[id]) > 0:
+		return "held"
+	case s.condemned[id]:
+		return "condemned"
+	}
+	return ""
 }
 
 func newSnapshotLine(m format.Manifest) snapshotLine {
@@ -100,6 +139,7 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		run.measureSnapshot(ctx, repository, manifest)
 		if run.json {
 			return run.line(newSnapshotLine(manifest))
 		}
@@ -113,6 +153,17 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		run.next("pitr restore --to " + fmt.Sprintf("%q", "through "+manifest.At.String()))
 		return nil
 	})
+}
+
+// measureSnapshot notes what a snapshot added.
+func (run *session) measureSnapshot(ctx context.Context, repository *catalog.Repository, m format.Manifest) {
+	if !run.measuring() {
+		return
+	}
+	run.measure("pitr_snapshot_documents", float64(m.Objects.Documents))
+	run.measure("pitr_snapshot_bytes", float64(m.Objects.Bytes))
+	run.measure("pitr_snapshot_stored_bytes", float64(m.Objects.Stored))
+	run.measureTimeline(ctx, repository)
 }
 
 func exactText(m format.Manifest) string {
@@ -131,15 +182,19 @@ func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON"}}
+	standing, err := standingOf(ctx, repository)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON", ""}}
 	for _, m := range snapshots.Items {
 		if run.json {
-			if err := run.line(newSnapshotLine(m)); err != nil {
+			if err := run.line(standing.line(m)); err != nil {
 				return err
 			}
 			continue
 		}
-		rows = append(rows, []string{string(m.ID), m.At.String(), grouped(m.Objects.Documents), sizeText(m.Objects.Stored), string(m.Reason)})
+		rows = append(rows, []string{string(m.ID), m.At.String(), grouped(m.Objects.Documents), sizeText(m.Objects.Stored), string(m.Reason), standing.text(m.ID)})
 	}
 	if !run.json {
 		if len(snapshots.Items) == 0 {
@@ -177,18 +232,34 @@ type collectionLine struct {
 }
 
 func showSnapshot(ctx context.Context, run *session, c *cli.Context) error {
-	reader, err := run.openSnapshot(ctx, c.Args().First())
+	id, err := snapshotID(c.Args().First())
+	if err != nil {
+		return err
+	}
+	repository, err := run.openRepository(ctx, reading)
+	if err != nil {
+		return err
+	}
+	reader, err := snapshot.Open(ctx, repository, id)
+	if err != nil {
+		return err
+	}
+	standing, err := standingOf(ctx, repository)
 	if err != nil {
 		return err
 	}
 	manifest := reader.Manifest()
 	if run.json {
-		if err := run.line(newSnapshotLine(manifest)); err != nil {
+		if err := run.line(standing.line(manifest)); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintf(run.out, "snapshot %s of %s\ntaken %s by %s\n%s, %s\n", manifest.ID, printable(manifest.Cluster.Name),
 			manifest.Created.UTC().Format(time.RFC3339), printable(manifest.Operator), exactText(manifest), manifest.Scope)
+		fmt.Fprint(run.out, holdText(standing.holds[id]))
+		if standing.condemned[id] {
+			fmt.Fprintln(run.out, "condemned: prune will remove it, unless something needs it by then")
+		}
 	}
 	rows := [][]string{{"NAMESPACE", "KIND", "DOCUMENTS", "SIZE", "INDEXES"}}
 	for _, record := range reader.Collections() {
@@ -213,16 +284,4 @@ func snapshotID(text string) (format.ID, error) {
 		return "", pitr.Errorf(pitr.KindInvalid, "read the snapshot's id", "see `pitr snapshot list`", "%w", err)
 	}
 	return id, nil
-}
-
-func (run *session) openSnapshot(ctx context.Context, text string) (*snapshot.Reader, error) {
-	id, err := snapshotID(text)
-	if err != nil {
-		return nil, err
-	}
-	repository, err := run.openRepository(ctx, reading)
-	if err != nil {
-		return nil, err
-	}
-	return snapshot.Open(ctx, repository, id)
 }

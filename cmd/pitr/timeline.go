@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"pitr"
 	"pitr/catalog"
+	"pitr/catalog/prune"
+	"pitr/format"
 )
 
 func timelineCommand(s streams) *cli.Command {
@@ -73,7 +76,23 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	tip := timeline.Tip()
 	reachable := timeline.Reachable(tip, scope)
+	kept, err := run.keptSoFar(ctx, repository, reachable)
+	if err != nil {
+		return err
+	}
+	branches, err := run.branches(ctx, repository)
+	if err != nil {
+		return err
+	}
 	if run.json {
+		if err := run.keptLines(kept); err != nil {
+			return err
+		}
+		for _, branch := range branches {
+			if err := run.line(newBranchLine(branch)); err != nil {
+				return err
+			}
+		}
 		for _, stretch := range reachable {
 			if err := run.line(stretchLine{Type: "reachable", Version: 1, First: stretch.First, Last: stretch.Last}); err != nil {
 				return err
@@ -93,14 +112,115 @@ func showTimeline(ctx context.Context, run *session, c *cli.Context) error {
 		}
 		return nil
 	}
+	run.printBranches(branches, tip)
 	if len(reachable) == 0 {
 		fmt.Fprintf(run.out, "no moment of cluster %s can be reached yet\n", printable(repository.ClusterName()))
 		run.next("pitr snapshot take")
 		return nil
 	}
 	run.printTimeline(timeline, reachable)
+	run.printKept(kept)
 	run.next("pitr find --since \"2h ago\"")
 	return nil
+}
+
+// kept is what keeps moments reachable: holds, and the policy.
+type kept struct {
+	holds []format.Hold
+	// at is the newest reachable moment, until when the policy stops promising it; zero where nothing ends the promise.
+	at     pitr.Timestamp
+	until  time.Time
+	policy prune.Policy
+}
+
+// expiryLine is the JSON line that says how long the newest state stays reachable.
+type expiryLine struct {
+	Type    string         `json:"type"`
+	Version int            `json:"v"`
+	At      pitr.Timestamp `json:"at"`
+	Until   time.Time      `json:"until,omitzero"`
+	Policy  string         `json:"policy"`
+}
+
+// keptSoFar works out for how long the present state, which may be the bad one, can be looked at again.
+func (run *session) keptSoFar(ctx context.Context, repository *catalog.Repository, reachable []catalog.Stretch) (kept, error) {
+	k := kept{}
+	var err error
+	if k.policy, err = run.policy(); err != nil {
+		return k, err
+	}
+	holds, err := repository.Holds(ctx)
+	if err != nil {
+		return k, err
+	}
+	k.holds = holds.Items
+	if len(reachable) == 0 {
+		return k, nil
+	}
+	k.at = reachable[len(reachable)-1].Last
+	if k.policy.Window > 0 {
+		k.until = k.at.Time().Add(k.policy.Window)
+	}
+	return k, nil
+}
+
+func (run *session) keptLines(k kept) error {
+	for _, hold := range k.holds {
+		if err := run.line(newHoldLine(hold)); err != nil {
+			return err
+		}
+	}
+	if k.at == 0 {
+		return nil
+	}
+	return run.line(expiryLine{Type: "expiry", Version: 1, At: k.at, Until: k.until, Policy: k.policy.String()})
+}
+
+func (run *session) printKept(k kept) {
+	for _, hold := range k.holds {
+		what := hold.Snapshot
+		if what == "" {
+			what = hold.Job
+		}
+		fmt.Fprintf(run.out, "hold       %s\n           %s, %s\n", hold.ID, what, printable(hold.Reason))
+	}
+	switch {
+	case k.until.IsZero():
+		fmt.Fprintf(run.out, "expiry     the newest state stays reachable: no pitr-window is set\n")
+	default:
+		fmt.Fprintf(run.out, "expiry     the newest state stays reachable until %s at least\n           (policy: %s)\n",
+			k.until.Format("2006-01-02 15:04 UTC"), k.policy)
+	}
+}
+
+// branches gives the branches of the archive where there are several: a cluster with one history has no use for the word.
+func (run *session) branches(ctx context.Context, repository *catalog.Repository) ([]format.Branch, error) {
+	listing, err := repository.Branches(ctx)
+	if err != nil || len(listing.Items) < 2 {
+		return nil, err
+	}
+	return listing.Items, nil
+}
+
+// printBranches shows where histories part.
+func (run *session) printBranches(branches []format.Branch, tip format.ID) {
+	for _, branch := range branches {
+		state := "left"
+		if branch.ID == tip {
+			state = "archived now"
+		}
+		fmt.Fprintf(run.out, "branch     %s, %s\n", branch.ID, state)
+		switch fork := branch.Fork; {
+		case fork == nil:
+		case fork.At.IsZero():
+			fmt.Fprintf(run.out, "           has nothing in common with %s\n", fork.Branch)
+		default:
+			fmt.Fprintf(run.out, "           left %s after\n           %s\n", fork.Branch, clockText(fork.At.TS))
+		}
+		if branch.Fork != nil && branch.Reason != "" {
+			fmt.Fprintf(run.out, "           %s\n", printable(branch.Reason))
+		}
+	}
 }
 
 // printTimeline prints one fact a line, each within 80 columns.

@@ -18,8 +18,8 @@ func verifyCommand(s streams) *cli.Command {
 		Usage: "check the whole repository",
 		Description: "Level 0 looks at the listing, 1 reads every object and compares digests, 2 decodes and counts every document.\n" +
 			"Nothing is changed and nothing is repaired.\n\nExample:\n   pitr verify --level 1",
-		Flags:  []cli.Flag{&cli.IntFlag{Name: "level", Usage: "how deep: 0, 1 or 2", Value: 1}},
-		Action: action(s, nil, verifyRepository),
+		Flags:  append(scheduledFlags(), &cli.IntFlag{Name: "level", Usage: "how deep: 0, 1 or 2", Value: 1}),
+		Action: scheduled(s, fromCron, verifyRepository),
 	}
 }
 
@@ -49,7 +49,11 @@ func verifyRepository(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return run.verify(ctx, repository, verify.Options{Level: verify.Level(level)})
+	if err := run.verify(ctx, repository, verify.Options{Level: verify.Level(level)}); err != nil {
+		return err
+	}
+	run.measure("pitr_last_verified_timestamp_seconds", seconds(run.now()))
+	return nil
 }
 
 // verify prints the findings and ends with the error of the run.
@@ -58,6 +62,7 @@ func (run *session) verify(ctx context.Context, repository *catalog.Repository, 
 	if len(options.Only) == 1 {
 		line.Snapshot = options.Only[0]
 	}
+	defer func() { run.measure("pitr_verify_findings", float64(line.Findings)) }()
 	for finding, err := range verify.Run(ctx, repository, options) {
 		if err != nil {
 			return err

@@ -92,15 +92,15 @@ func (s *Story) identities() map[string]bool {
 }
 
 // PutBack records what the data team's decisions must have brought about: of what the gap made, everything that a person
-// wants and that collides with nothing that is live. It gives how many documents that are by collection.
-func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool) map[string]int {
-	back := map[string]int{}
+// wants and that collides with nothing that is live. It gives those documents by collection.
+func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool) map[string][]bson.Raw {
+	back := map[string][]bson.Raw{}
 	devices := s.identities()
 	sets := map[string]bool{}
 	for _, set := range s.model.At(AuthSets, s.model.Now()) {
 		sets[setOf(set)] = true
 	}
-	for _, ns := range []string{Devices, AuthSets, Enrollments} {
+	for _, ns := range []string{Devices, AuthSets, Tokens, Enrollments} {
 		live := s.model.At(ns, s.model.Now())
 		for _, document := range s.Created(ns, gap) {
 			taken := live[idText(document)] != nil || ns == Devices && devices[identityOf(document)] || ns == AuthSets && sets[setOf(document)]
@@ -108,10 +108,19 @@ func (s *Story) PutBack(gap Gap, wanted func(ns string, document bson.Raw) bool)
 				continue
 			}
 			s.model.Put(ns, document)
-			back[ns]++
+			back[ns] = append(back[ns], document)
 		}
 	}
 	return back
+}
+
+// TakeBack records that what was put back is gone again.
+func (s *Story) TakeBack(back map[string][]bson.Raw) {
+	for ns, documents := range back {
+		for _, document := range documents {
+			s.model.Remove(ns, document)
+		}
+	}
 }
 
 // setOf is what the unique index of auth sets forbids to share.

@@ -337,10 +337,10 @@ func (s *Story) Repair(ctx context.Context) error {
 	return s.insert(ctx, Limits, s.limits(100))
 }
 
-// RefusesDuplicate reports whether the server refuses a second device with the identity of a first.
-func (s *Story) RefusesDuplicate(ctx context.Context) (bool, error) {
+// RefusesDuplicate reports whether the server refuses a second device with the identity of one that it had at a moment.
+func (s *Story) RefusesDuplicate(ctx context.Context, moment Moment) (bool, error) {
 	data := newSource(s.seed, 200, s.sizes.Tenants)
-	for _, first := range s.model.At(Devices, 0x7fffffff) {
+	for _, first := range s.model.At(Devices, moment) {
 		var who identity
 		if err := bson.Unmarshal(first.Lookup("id_data_struct").Document(), &who); err != nil {
 			return false, err

@@ -56,6 +56,21 @@ func indexKeys(spec, document bson.Raw) ([]string, error) {
 	return keys, nil
 }
 
+// flatKeys gives the text of a value of an index: a document of its fields in order, null where there is none.
+func flatKeys(spec, value bson.Raw) (string, error) {
+	_, collated := spec.Lookup("collation").DocumentOK()
+	elements, err := value.Elements()
+	text := ""
+	for _, element := range elements {
+		part := keyText(element.Value())
+		if collated {
+			part = strings.ToLower(part)
+		}
+		text += "|" + part
+	}
+	return text, err
+}
+
 // part is one component of a compound key on its way through the document.
 type part struct {
 	path []string

@@ -142,7 +142,7 @@ func (c *Cluster) transact(writes []pitr.DocumentWrite, undo map[pitr.Namespace]
 		}
 		there := c.collections[write.NS]
 		if err := there.collides(write.Result); err != nil {
-			return nil, pitr.Errorf(pitr.KindConflict, "write", "", "%w", err)
+			return nil, pitr.Errorf(pitr.KindConflict, "write", "", "%w: %w", pitr.ErrDuplicateKey, err)
 		}
 		kind := "i"
 		if old := there.documents[write.Key.Equal()]; old != nil {
@@ -230,6 +230,57 @@ func (c *Cluster) Load(_ context.Context, ns pitr.Namespace, documents []bson.Ra
 	}
 	c.log = append(c.log, fmt.Sprintf("load %s", ns))
 	return nil
+}
+
+// Holders finds the documents that hold one of the values in an index.
+func (c *Cluster) Holders(_ context.Context, ns pitr.Namespace, index bson.Raw, values []bson.Raw) ([]bson.Raw, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	there := c.collections[ns]
+	if there == nil {
+		return nil, nil
+	}
+	wanted := map[string]bool{}
+	for _, value := range values {
+		keys, err := flatKeys(index, value)
+		if err != nil {
+			return nil, err
+		}
+		wanted[keys] = true
+	}
+	var found []bson.Raw
+	for text, document := range c.held(there, index) {
+		if wanted[text] {
+			found = append(found, document...)
+		}
+	}
+	return found, nil
+}
+
+// held gives the documents of a collection by the values that they hold in an index.
+func (c *Cluster) held(there *collection, index bson.Raw) map[string][]bson.Raw {
+	held := map[string][]bson.Raw{}
+	for _, document := range there.documents {
+		keys, err := there.keysOf(index, document)
+		if err != nil {
+			continue // the server could not have it
+		}
+		for _, key := range keys {
+			held[key] = append(held[key], document)
+		}
+	}
+	return held
+}
+
+// Matching gives those of the documents that satisfy a condition.
+func (c *Cluster) Matching(_ context.Context, condition pitr.Condition, documents []bson.Raw) ([]bson.RawValue, error) {
+	var ids []bson.RawValue
+	for _, document := range documents {
+		if matches(condition.Filter, document) {
+			ids = append(ids, document.Lookup("_id"))
+		}
+	}
+	return ids, nil
 }
 
 // Settle has nothing to wait for.

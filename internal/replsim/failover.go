@@ -29,6 +29,13 @@ func (s *Server) Rollback() {
 	s.DropConnections()
 }
 
+// ForceRollback is Rollback to an earlier moment: a majority lost its data, or a member that was behind was made primary by
+// force. What a majority had committed since is gone.
+func (s *Server) ForceRollback(to pitr.Timestamp) {
+	s.store.MoveMajority(to)
+	s.Rollback()
+}
+
 // Restart ends connections, cursors, transactions and retryable memory in flight, and starts again with the same data; a
 // write block stands.
 func (s *Server) Restart() {

@@ -12,8 +12,8 @@ import (
 )
 
 // Whole makes a repository in which every kind of object of format version 1 stands, each as small as it can be:
-// an archive with a hole, a snapshot of each exactness, a finished job with its change set, a mark, a hold, a list of condemned
-// objects and a lease.
+// an archive with a hole, a snapshot of each exactness, a finished job with its change set and a review, a playbook run, a mark, a
+// hold, a list of condemned objects and a lease.
 func Whole(t testing.TB, store storage.Store) *Mill {
 	t.Helper()
 	m := New(t, store)
@@ -41,7 +41,11 @@ func Whole(t testing.TB, store storage.Store) *Mill {
 		m.Object(&format.StepRecord{Job: job, Attempt: 1, Number: number + 1, Step: step, Taken: m.Now, At: pitr.OpTime{TS: gap.Through, Term: 1}})
 	}
 	parts := m.changes(job, gap)
-	m.Object(&format.Changes{Job: job, Created: m.Now, Gap: gap, Steps: 1, Documents: map[pitr.Class]int64{pitr.ClassCreated: 1}, Parts: parts})
+	changes := format.Changes{Job: job, Created: m.Now, Gap: gap, Steps: 1, Documents: map[pitr.Class]int64{pitr.ClassCreated: 1}, Parts: parts}
+	m.Object(&changes)
+	decisions := m.Container(m.Name(format.DecisionsName(job, 1, 0)), nil, format.ReviewDecision{N: 2, Decision: "put back"}.BSON())
+	m.Object(&format.Review{Job: job, Number: 1, Created: m.Now, Operator: "op@host", File: "lost.csv", FileDigest: format.Sum([]byte("file")),
+		Changes: changes.Digest(), Decisions: map[string]int64{"put back": 1}, Rows: 1, Parts: []format.Part{decisions}})
 	m.Object(&format.Result{Job: job, Attempt: 1, Started: m.Now, Finished: m.Now, Outcome: "done", Verified: true,
 		First: pitr.OpTime{TS: gap.Through + 1, Term: 1}, Last: pitr.OpTime{TS: gap.Through + 2, Term: 1}, Written: 1})
 
@@ -51,6 +55,11 @@ func Whole(t testing.TB, store storage.Store) *Mill {
 	m.Check(err)
 	m.Object(&format.Condemned{ID: m.ID(), Created: m.Now, Snapshots: []format.ID{"20251001T000000Z-aaaaaa"}})
 	m.Object(&format.Lease{Lease: "archive", Generation: 1, Holder: "op@host", Host: "host", Process: 1, Taken: m.Now, Released: true})
+	run := m.ID()
+	m.Object(&format.PlaybookEntry{Run: run, Number: 1, Event: format.PlaybookBegun, Taken: m.Now, Operator: "op@host",
+		Procedure: &format.Procedure{Name: "one step", Cluster: "devices-eu", Steps: []format.ProcedureStep{{Command: "find"}}}})
+	m.Object(&format.PlaybookEntry{Run: run, Number: 2, Event: format.PlaybookStep, Taken: m.Now, Step: 1})
+	m.Object(&format.PlaybookEntry{Run: run, Number: 3, Event: format.PlaybookEnded, Taken: m.Now, Outcome: "done"})
 	return m
 }
 

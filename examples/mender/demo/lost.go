@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -17,6 +18,7 @@ import (
 // line is what the demo reads of any JSON line; docs/json-lines.md has them all.
 type line struct {
 	Type  string          `json:"type"`
+	Kind  string          `json:"kind"`
 	To    string          `json:"to"`
 	Step  string          `json:"step"`
 	NS    string          `json:"ns"`
@@ -24,6 +26,7 @@ type line struct {
 	E     json.RawMessage `json:"e"`
 	T     json.RawMessage `json:"t"`
 
+	Run           string  `json:"run"`
 	Job           string  `json:"job"`
 	Touched       int64   `json:"touched"`
 	Restored      int64   `json:"restored"`
@@ -47,8 +50,8 @@ func readLines(content []byte) ([]line, error) {
 }
 
 // candidate is the moment that pitr offers just before the unique index was dropped.
-func (d *demo) candidate(ctx context.Context) (string, error) {
-	content, err := d.quiet(ctx, "find", "--since", "mark:before v4.1.0-saas.16", "--json")
+func (d *demo) candidate(ctx context.Context, mark string) (string, error) {
+	content, err := d.quiet(ctx, "find", "--since", "mark:"+mark, "--json")
 	if err != nil {
 		return "", err
 	}
@@ -66,25 +69,36 @@ func (d *demo) candidate(ctx context.Context) (string, error) {
 
 // readResult learns the job from `pitr jobs`, since the restore itself spoke to a person.
 func (d *demo) readResult(ctx context.Context) error {
-	content, err := d.quiet(ctx, "jobs", "--json")
+	job, err := d.lastJob(ctx, "rewind")
 	if err != nil {
 		return err
+	}
+	d.job = job.Job
+	d.outcome.touched, d.outcome.restored, d.outcome.lost, d.outcome.frozen = job.Touched, job.Restored, job.Lost, job.SecondsFrozen
+	return nil
+}
+
+// newestJob names the newest job of a kind.
+func (d *demo) newestJob(ctx context.Context, kind string) (string, error) {
+	job, err := d.lastJob(ctx, kind)
+	return job.Job, err
+}
+
+func (d *demo) lastJob(ctx context.Context, kind string) (line, error) {
+	content, err := d.quiet(ctx, "jobs", "--json")
+	if err != nil {
+		return line{}, err
 	}
 	lines, err := readLines(content)
 	if err != nil {
-		return err
+		return line{}, err
 	}
-	for _, l := range lines {
-		if l.Type == "job" {
-			d.job = l.Job
-			d.outcome.touched, d.outcome.restored, d.outcome.lost = l.Touched, l.Restored, l.Lost
-			d.outcome.frozen = l.SecondsFrozen
+	for _, l := range slices.Backward(lines) {
+		if l.Type == "job" && l.Kind == kind {
+			return l, nil
 		}
 	}
-	if d.job == "" {
-		return errors.New("pitr jobs does not list the restore")
-	}
-	return nil
+	return line{}, fmt.Errorf("pitr jobs lists no %s", kind)
 }
 
 // checkLostSet compares every record of the lost set with the model: no record more, none less, both versions byte for

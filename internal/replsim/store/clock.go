@@ -56,6 +56,18 @@ func (s *Store) HoldMajority() {
 	}
 }
 
+// MoveMajority holds the majority point at the newest entry at or before a time, for a rollback past what was committed.
+func (s *Store) MoveMajority(to pitr.Timestamp) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries := s.Entries(0, to)
+	if len(entries) > 0 {
+		last := entries[len(entries)-1]
+		at := pitr.OpTime{TS: last.TS, Term: last.Doc.Lookup("t").AsInt64()}
+		s.frozen = &at
+	}
+}
+
 // ReleaseMajority ends HoldMajority.
 func (s *Store) ReleaseMajority() {
 	s.mu.Lock()
