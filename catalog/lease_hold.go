@@ -242,11 +242,16 @@ func (l *Lease) sweep(ctx context.Context) {
 	if noDelete {
 		return
 	}
-	for found, err := range l.repository.List(ctx, format.LeasePrefix(l.Name()), "") {
+	spared := false
+	for found, err := range l.repository.List(ctx, format.LeasePrefix(l.Name()), "") { // the newest first
 		if err != nil {
 			return
 		}
-		if found.Name.Generation()+1 >= current {
+		if found.Name.Generation() >= current {
+			continue
+		}
+		if !spared { // a renewal that was cut off leaves a number out: the one before is not always one less
+			spared = true
 			continue
 		}
 		if err := l.repository.Delete(ctx, found.Name); err != nil && !errors.Is(err, storage.ErrNotFound) {

@@ -84,7 +84,7 @@ func TestAdoptingAForcedRollback(t *testing.T) {
 			t.Errorf("the timeline does not show %q:\n%s", want, shown.out)
 		}
 	}
-	if kinds := kindsOf(t, s.ok("timeline", "--json")); !slices.Equal(kinds[:2], []string{"branch", "branch"}) {
+	if kinds := kindsOf(t, s.ok("timeline", "--json")); !slices.Equal(kinds[:3], []string{"expiry", "branch", "branch"}) {
 		t.Errorf("lines %v", kinds)
 	}
 	// What the archive folds to, across the fork, is what lives.

@@ -312,7 +312,23 @@ func runReconcileApply(ctx context.Context, run *session, c *cli.Context) error 
 	case people == nil:
 		return nobodyDecided(id)
 	}
-	return job.applyDecisions(ctx, application{deps: deps, job: id, decisions: decisions, dryRun: c.Bool("dry-run"), typed: c.String("confirm-target")})
+	err = job.applyDecisions(ctx, application{deps: deps, job: id, decisions: decisions, dryRun: c.Bool("dry-run"), typed: c.String("confirm-target")})
+	if c.Bool("dry-run") && !run.json && (err == nil || pitr.KindOf(err) == pitr.KindPartial) {
+		run.next(applyLine(c, id), "(this was a dry run)")
+	}
+	return err
+}
+
+// applyLine is the command that does what a dry run has shown.
+func applyLine(c *cli.Context, id format.ID) string {
+	line := "pitr reconcile apply " + string(id)
+	if c.Bool("suggested") {
+		line += " --suggested"
+	}
+	if file := c.String("rules"); file != "" {
+		line += fmt.Sprintf(" --rules %q", file)
+	}
+	return line
 }
 
 // chosenRules gives the rules of --rules or --suggested, and whether there are any.

@@ -109,7 +109,7 @@ func readSettings(c *cli.Context, environment []string) (settings, error) {
 		return s, err
 	}
 	for _, known := range settingList {
-		if known.flagOf(c.Command.Name) && c.IsSet(known.name) {
+		if (known.scheduled && !known.noFlag || known.flagOf(c.Command.Name)) && c.IsSet(known.name) {
 			s.values[known.name], s.origins[known.name] = c.String(known.name), "flag --"+known.name
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -186,6 +187,8 @@ func listSnapshots(ctx context.Context, run *session, _ *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	// Ids tell the second only: two snapshots of one second stand in any order.
+	slices.SortStableFunc(snapshots.Items, func(a, b format.Manifest) int { return a.Created.Compare(b.Created) })
 	rows := [][]string{{"SNAPSHOT", "AS OF", "DOCUMENTS", "STORED", "REASON", ""}}
 	for _, m := range snapshots.Items {
 		if run.json {
