@@ -67,8 +67,7 @@ func (p part) spans() []span {
 	var spans []span
 	for _, segment := range p.line.Segments {
 		window := segment.Window
-		forked := p.line.Fork != nil && window.After == p.first && segment.Prev != unseen
-		if forked && window.After > p.after {
+		if p.joins(segment) && window.After > p.after {
 			window.After = p.after
 		}
 		window.After = max(window.After, p.after)
@@ -77,6 +76,32 @@ func (p part) spans() []span {
 		}
 	}
 	return spans
+}
+
+// joins reports whether a segment continues the parent's: it is the first of a forked branch, and names the entry of the fork.
+func (p part) joins(segment Segment) bool {
+	return p.line.Fork != nil && segment.After == p.first && segment.Prev != unseen
+}
+
+// begin is where the branch's own segments have to be read from: behind a fork that they join there is nothing before the
+// first of them, and where they do not join what is missing is missed.
+func (p part) begin() pitr.Timestamp {
+	if slices.ContainsFunc(p.line.Segments, p.joins) {
+		return max(p.after, p.first)
+	}
+	return p.after
+}
+
+// cut gives what each branch of the lineage has of a window, oldest first.
+func (l lineage) cut(window pitr.Window) []BranchWindow {
+	var windows []BranchWindow
+	for _, own := range l.parts {
+		part := window.Intersect(pitr.Window{After: own.begin(), Through: own.through})
+		if !part.IsEmpty() {
+			windows = append(windows, BranchWindow{Branch: own.line.Branch, Window: part})
+		}
+	}
+	return windows
 }
 
 // cutAt shortens what an ancestor has beyond the fork. The entry at the cut is the one that the fork names; only a segment

@@ -37,3 +37,18 @@ func (t Timeline) Lineage(branch format.ID) []BranchWindow {
 	}
 	return windows
 }
+
+// Cut gives what each branch of the history that ends with one has of a window, oldest first, as Entries reads it. A branch
+// that nobody knows keeps its part: reading it says that it is missing.
+func (t Timeline) Cut(branch format.ID, window pitr.Window) []BranchWindow {
+	history := t.lineageOf(branch)
+	if len(history.parts) == 0 {
+		return []BranchWindow{{Branch: branch, Window: window}}
+	}
+	windows := history.cut(window)
+	oldest := history.parts[0]
+	if before := window.Intersect(pitr.Window{Through: oldest.after}); oldest.line.Fork != nil && !before.IsEmpty() {
+		windows = append([]BranchWindow{{Branch: oldest.line.Fork.Parent, Window: before}}, windows...)
+	}
+	return windows
+}

@@ -416,23 +416,12 @@ func (s survey) why(moment pitr.Timestamp) string {
 	return "the archive begins later"
 }
 
-// route cuts (From, moment] into what each branch of the lineage has to give.
+// route gives what each branch of the lineage has of (From, moment].
 func (l lineage) route(point Point, moment pitr.Timestamp) []BranchWindow {
-	var windows []BranchWindow
 	if point.Alone {
 		return nil
 	}
-	for _, own := range l.parts {
-		window := pitr.Window{After: point.From, Through: moment}.
-			Intersect(pitr.Window{After: own.after, Through: own.through})
-		if own.line.Fork != nil {
-			window.After = max(window.After, own.first)
-		}
-		if !window.IsEmpty() {
-			windows = append(windows, BranchWindow{Branch: own.line.Branch, Window: window})
-		}
-	}
-	return windows
+	return l.cut(pitr.Window{After: point.From, Through: moment})
 }
 
 func (t Timeline) line(branch format.ID) (Line, bool) {

@@ -238,6 +238,9 @@ func TestReachCrossesAForkOnlyWhereItJoins(t *testing.T) {
 	if err != nil || route.Snapshot.Snapshot != "p" || !slices.Equal(route.Windows, want) {
 		t.Fatalf("route %+v, error %v", route, err)
 	}
+	if cut := timeline.Cut("b", window(3, 25)); !slices.Equal(cut, want) {
+		t.Fatalf("cut into %+v", cut)
+	}
 	// Between the fork and the child's first entry nothing happened.
 	if route, err = timeline.Reach(16, pitr.Scope{}); err != nil || len(route.Windows) != 1 {
 		t.Fatalf("route %+v, error %v", route, err)
@@ -254,6 +257,19 @@ func TestReachCrossesAForkOnlyWhereItJoins(t *testing.T) {
 	child.Segments[0].Prev = unseen
 	if _, err = timeline.Reach(25, pitr.Scope{}); pitr.KindOf(err) != pitr.KindHole {
 		t.Fatalf("a fork that nobody saw was crossed: %v", err)
+	}
+	// Whoever reads over it all the same asks for what is missing, and is told.
+	want[1].After = 15
+	if cut := timeline.Cut("b", window(3, 25)); !slices.Equal(cut, want) {
+		t.Fatalf("cut into %+v", cut)
+	}
+	timeline.Lines = timeline.Lines[:1]
+	want[0].After = 3
+	if cut := timeline.Cut("b", window(3, 25)); !slices.Equal(cut, want) {
+		t.Fatalf("without the parent cut into %+v", cut)
+	}
+	if cut := timeline.Cut("?", window(3, 25)); len(cut) != 1 || cut[0].Branch != "?" || cut[0].Window != window(3, 25) {
+		t.Fatalf("an unknown branch cut into %+v", cut)
 	}
 }
 

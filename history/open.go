@@ -73,24 +73,7 @@ func lineage(timeline catalog.Timeline, branch format.ID, window pitr.Window) []
 	if covered := timeline.Windows(branch); len(covered) > 0 {
 		window.Through = min(window.Through, covered[len(covered)-1].Through)
 	}
-	var windows []catalog.BranchWindow
-	for range timeline.Lines { // no longer than there are branches, whatever they say of their parents
-		if window.IsEmpty() || branch == "" {
-			break
-		}
-		own, parent := window, format.ID("")
-		for _, line := range timeline.Lines {
-			if line.Branch == branch && line.Fork != nil {
-				own.After, parent = max(window.After, line.Fork.At.TS), line.Fork.Parent
-			}
-		}
-		if !own.IsEmpty() {
-			windows = append([]catalog.BranchWindow{{Branch: branch, Window: own}}, windows...)
-			window.Through = own.After
-		}
-		branch = parent
-	}
-	return windows
+	return timeline.Cut(branch, window)
 }
 
 // published is a snapshot as a history needs it.

@@ -8,7 +8,7 @@ import (
 )
 
 // soon is when a run that has not got on says what it waits for: a person who sees nothing presses the key again.
-const soon = 80 * time.Millisecond
+const soon = 60 * time.Millisecond
 
 // waitingFor says what the run waits for, if that is not over soon. The function that it returns ends the wait.
 func (run *session) waitingFor(what string) (over func()) {

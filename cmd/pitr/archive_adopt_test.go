@@ -51,6 +51,7 @@ func TestAdoptingAForcedRollback(t *testing.T) {
 	s.refuses(t, refusal{args: []string{"archive", "adopt", "--new-branch", "--confirm-target", clusterName}, code: exitRefused,
 		says: []string{"nothing to adopt"}, next: []string{"pitr archive run"}})
 	s.sim.ForceRollback(kept)
+	s.sim.JumpClock(2 * time.Second) // the new history begins in a later second than that of the fork
 	s.write("only in the second")
 	for _, args := range [][]string{{"archive", "once"}, {"archive", "run"}, {"snapshot", "take"}} {
 		s.refuses(t, refusal{args: args, code: exitRefused, says: []string{"archive"}, next: []string{"pitr archive adopt", "pitr init"}})
@@ -89,6 +90,8 @@ func TestAdoptingAForcedRollback(t *testing.T) {
 	}
 	// What the archive folds to, across the fork, is what lives.
 	s.ok("diff", "now", "live", "--exit-code")
+	s.ok("restore", "--to", "through "+kept.String(), "--dry-run")
+	s.refuses(t, refusal{args: []string{"restore", "--to", kept.Time().Format(time.RFC3339), "--dry-run"}, code: exitUsage, says: []string{"entries"}, next: []string{"before", "through"}})
 	s.ok("snapshot", "take")
 	s.ok("diff", "now", "live", "--exit-code")
 	s.whole(t)

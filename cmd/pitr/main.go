@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 	_ "time/tzdata" // zones by name on machines without a zone database
@@ -19,7 +20,13 @@ import (
 // version is set by the linker.
 var version = "devel"
 
+// memoryAim is what a run tries to stay below: the collector works harder near it, and what a job holds is bounded apart from it.
+const memoryAim = 480 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryAim)
+	}
 	os.Exit(runProcess())
 }
 

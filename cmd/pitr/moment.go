@@ -122,7 +122,7 @@ func (around surroundings) count(ctx context.Context, window pitr.Window) (entri
 		if part.IsEmpty() {
 			continue
 		}
-		for entry, err := range oplog.Read(ctx, around.repository, catalog.BranchWindow{Branch: tip, Window: part}) {
+		for entry, err := range oplog.Read(ctx, around.repository, timeline.Cut(tip, part)...) {
 			if err != nil && pitr.KindOf(err) != pitr.KindUnsupported {
 				return 0, err
 			}
