@@ -41,12 +41,17 @@ type reviewWritten struct {
 	sheet.Notes
 }
 
-// reviewColumns are the columns that every review file begins with; the fields of the records follow.
-var reviewColumns = []sheet.Column{
-	{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "what happened", Width: 44}, {Name: "collection", Width: 24},
-	{Name: "key", Width: 38}, {Name: "state", Width: 20}, {Name: "reason", Width: 44, Lines: true}, {Name: "duplicates", Width: 12},
-	{Name: "survivor", Width: 24}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23}, {Name: "differences", Width: 60, Lines: true},
-}
+// The columns of every review file: those that people decide by stand before the fields of the records, so that both are on
+// one screen, the rest behind them.
+var (
+	reviewColumns = []sheet.Column{
+		{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "state", Width: 20}, {Name: "collection", Width: 24}, {Name: "key", Width: 28},
+		{Name: "reason", Width: 34, Lines: true}, {Name: "duplicates", Width: 11}, {Name: "differences", Width: 44, Lines: true},
+	}
+	reviewColumnsBehind = []sheet.Column{
+		{Name: "survivor", Width: 44}, {Name: "what happened", Width: 44}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23},
+	}
+)
 
 // writeReview writes the file that people decide in, as CSV or Excel by its name: whole, or not at all. Hidden fields are
 // hidden before anything reaches the file.
@@ -191,6 +196,7 @@ func (r *reviewer) newTable(out io.Writer, ending string) (sheet.Table, error) {
 	for _, name := range r.fields {
 		columns = append(columns, sheet.Column{Name: name, Width: 22})
 	}
+	columns = append(columns, reviewColumnsBehind...)
 	if ending == ".csv" {
 		return sheet.NewCSV(out, columns, sheet.CSVOptions{BOM: true})
 	}
@@ -215,15 +221,11 @@ func (r *reviewer) shown(record reconcile.Record) bson.Raw {
 func (r *reviewer) row(record reconcile.Record) []sheet.Cell {
 	change := record.Change
 	key := r.redactor.Document(change.NS, change.Key.Filter()).Lookup("_id")
-	cells := make([]sheet.Cell, len(reviewColumns)+len(r.fields))
+	cells := make([]sheet.Cell, len(reviewColumns)+len(r.fields)+len(reviewColumnsBehind))
 	duplicates, survivor := r.duplicates(record)
-	for i, cell := range []sheet.Cell{
-		sheet.TextCell(record.Token), sheet.TextCell(string(record.Suggested)), sheet.TextCell(record.What()), sheet.TextCell(change.NS.String()),
-		sheet.CellOf(key), sheet.TextCell(string(record.State)), sheet.TextCell(record.Reason), duplicates, survivor,
-		momentCell(change.First), momentCell(change.Last), sheet.TextCell(r.differences(record)),
-	} {
-		cells[i] = cell
-	}
+	copy(cells, []sheet.Cell{sheet.TextCell(record.Token), sheet.TextCell(string(record.Suggested)), sheet.TextCell(string(record.State)),
+		sheet.TextCell(change.NS.String()), sheet.CellOf(key), sheet.TextCell(record.Reason), duplicates, sheet.TextCell(r.differences(record))})
+	copy(cells[len(reviewColumns)+len(r.fields):], []sheet.Cell{survivor, sheet.TextCell(record.What()), momentCell(change.First), momentCell(change.Last)})
 	for name, value := range flatFields(r.shown(record)) {
 		if at, has := r.places[name]; has && cells[at].Kind == sheet.Empty {
 			cells[at] = shortCell(value)
@@ -250,6 +252,10 @@ func (r *reviewer) duplicates(record reconcile.Record) (group, survivor sheet.Ce
 	switch {
 	case of.SurvivorLive:
 		text = "the live one should stay"
+		if len(of.Live) > 0 {
+			id := r.redactor.Document(of.NS, of.Live[0].Filter()).Lookup("_id")
+			text += ", " + shortText(sheet.CellOf(id).Text)
+		}
 	case of.Survivor == record.Token:
 		text = "this one should stay"
 	case of.Survivor == "":
