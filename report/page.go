@@ -130,9 +130,9 @@ func WritePage(to io.Writer, page Page, records iter.Seq2[reconcile.Record, erro
 	if err != nil {
 		return err
 	}
-	shown := list.inOrder()
+	shown, words := list.inOrder(), counts.words(page)
 	page.Facts = append(counts.facts(page), page.Facts...)
-	view := pageView{Page: page, Decisions: reconcile.DecisionWords(), States: counts.states(page), Policy: pagePolicy, Style: pageStyle, Classes: counts.words(), Counts: counts.rows(shown), Records: len(shown)}
+	view := pageView{Page: page, Decisions: reconcile.DecisionWords(), States: counts.states(page), Policy: pagePolicy, Style: pageStyle, Classes: words, Counts: counts.rows(words, shown), Records: len(shown)}
 	for _, row := range view.Counts {
 		view.MoreRecords += row.Missing
 	}
@@ -260,19 +260,18 @@ func (c counts) add(record reconcile.Record, page Page) {
 }
 
 // words gives the classes or states that have records, in the order of the columns.
-func (c counts) words() []string {
+func (c counts) words(page Page) []string {
 	var words []string
-	for _, class := range classes {
-		words = append(words, string(class))
+	if page.Looked.IsZero() {
+		for _, class := range classes {
+			words = append(words, string(class))
+		}
+	} else {
+		for _, state := range reconcile.AllStates {
+			words = append(words, string(state))
+		}
 	}
-	for _, state := range reconcile.AllStates {
-		words = append(words, string(state))
-	}
-	met := map[string]bool{}
-	return slices.DeleteFunc(words, func(word string) bool {
-		defer func() { met[word] = true }()
-		return met[word] || c.of(word) == 0
-	})
+	return slices.DeleteFunc(words, func(word string) bool { return c.of(word) == 0 })
 }
 
 func (c counts) of(word string) int64 {
@@ -301,13 +300,12 @@ func (c counts) states(page Page) []reconcile.Word {
 }
 
 // rows gives the collections with the most records first.
-func (c counts) rows(shown []shownRecord) []countRow {
+func (c counts) rows(words []string, shown []shownRecord) []countRow {
 	there := map[pitr.Namespace]int64{}
 	for _, r := range shown {
 		there[r.record.Change.NS]++
 	}
 	var rows []countRow
-	words := c.words()
 	for ns, byWord := range c {
 		row := countRow{NS: Printable(ns.String()), Missing: -there[ns]}
 		for _, word := range words {
