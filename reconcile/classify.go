@@ -79,7 +79,7 @@ var suggestions = map[State]suggestion{
 	StateLost:              {DecisionPutBack, "it was created in the gap, and nothing has taken its place"},
 	StateChangeLost:        {DecisionLeave, "the live record is as it was before the gap; put it back if the changes of the gap were good ones"},
 	StateCameBack:          {DecisionLeave, "it is back as the gap left it"},
-	StateCameBackElsewhere: {DecisionLeave, "a live record with another id has the same value where only one record may have it, such as a device that enrolled again; the live one stays"},
+	StateCameBackElsewhere: {DecisionLeave, "a live record with another id has its value that only one may have; the live one stays"},
 	StateChangedSince:      {DecisionLeave, "it has changed after the restore, too; nothing that is live is overwritten unless you say so"},
 	StateGoneSince:         {DecisionLeave, "it was deleted after the restore"},
 	StateDeleted:           {DecisionLeave, "the restore brought it back; delete it again if the deletion was meant"},

@@ -8,7 +8,7 @@ var states = map[State]string{
 	StateLost:              "created in the gap, and not there now",
 	StateChangeLost:        "changed in the gap; live is the version from before",
 	StateCameBack:          "came back by itself: live is what the gap left",
-	StateCameBackElsewhere: "created in the gap; a live record with another id has taken its place, such as a device that enrolled again",
+	StateCameBackElsewhere: "created in the gap; a live record with another id has taken its place, as when a device enrolls again",
 	StateChangedSince:      "changed in the gap, and changed again since the restore",
 	StateGoneSince:         "changed in the gap; it was deleted since the restore",
 	StateDeleted:           "deleted in the gap; the restore brought it back",

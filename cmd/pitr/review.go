@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -45,8 +46,8 @@ type reviewWritten struct {
 // one screen, the rest behind them.
 var (
 	reviewColumns = []sheet.Column{
-		{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "state", Width: 20}, {Name: "collection", Width: 24}, {Name: "key", Width: 28},
-		{Name: "reason", Width: 34, Lines: true}, {Name: "duplicates", Width: 11}, {Name: "differences", Width: 44, Lines: true},
+		{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "state", Width: 26}, {Name: "collection", Width: 24}, {Name: "key", Width: 38},
+		{Name: "reason", Width: 40, Lines: true}, {Name: "duplicates", Width: 11}, {Name: "differences", Width: 44, Lines: true},
 	}
 	reviewColumnsBehind = []sheet.Column{
 		{Name: "survivor", Width: 44}, {Name: "what happened", Width: 44}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23},
@@ -134,6 +135,8 @@ type reviewer struct {
 	groups   map[int]reconcile.Group
 	fields   []string
 	places   map[string]int
+	// widths are those of the fields' columns, by the first values.
+	widths map[string]float64
 }
 
 // How many fields have a column: of each collection the most frequent, and in all.
@@ -141,13 +144,21 @@ const (
 	maxFieldsOfCollection = 14
 	maxReviewFields       = 80
 	maxFieldsCounted      = 2000
+	// maxFieldsMeasured is how many values of a field say how wide its column is.
+	maxFieldsMeasured = 50
 )
+
+// widthFor is the width at which a value can be read, within reason: an id whole, a key not.
+func widthFor(name string, value bson.RawValue) float64 {
+	return min(max(12, float64(utf8.RuneCountInString(name))+2, float64(utf8.RuneCountInString(sheet.CellOf(value).Text))+1), 38)
+}
 
 // chooseFields reads the records once and takes the fields that most of a collection's records have.
 func (r *reviewer) chooseFields(records iter.Seq2[reconcile.Record, error]) error {
 	counts := map[pitr.Namespace]map[string]int{}
 	var order []string
 	met := map[string]bool{}
+	r.widths = map[string]float64{}
 	for record, err := range records {
 		if err != nil {
 			return err
@@ -156,8 +167,11 @@ func (r *reviewer) chooseFields(records iter.Seq2[reconcile.Record, error]) erro
 		if counts[ns] == nil {
 			counts[ns] = map[string]int{}
 		}
-		for name := range flatFields(r.shown(record)) {
+		for name, value := range flatFields(r.shown(record)) {
 			if len(counts[ns]) < maxFieldsCounted || counts[ns][name] > 0 {
+				if counts[ns][name] < maxFieldsMeasured {
+					r.widths[name] = max(r.widths[name], widthFor(name, value))
+				}
 				counts[ns][name]++
 			}
 			if !met[name] && len(met) < maxFieldsCounted {
@@ -194,7 +208,7 @@ func (r *reviewer) newTable(out io.Writer, ending string) (sheet.Table, error) {
 		columns[1].Choices = append(columns[1].Choices, string(decision))
 	}
 	for _, name := range r.fields {
-		columns = append(columns, sheet.Column{Name: name, Width: 22})
+		columns = append(columns, sheet.Column{Name: name, Width: r.widths[name]})
 	}
 	columns = append(columns, reviewColumnsBehind...)
 	if ending == ".csv" {
