@@ -10,7 +10,7 @@ var states = map[State]string{
 	StateCameBack:          "came back by itself: live is what the gap left",
 	StateCameBackElsewhere: "created in the gap; a live record with another id has taken its place, as when a device enrolls again",
 	StateChangedSince:      "changed in the gap, and changed again since the restore",
-	StateGoneSince:         "changed in the gap; it was deleted since the restore",
+	StateGoneSince:         "written to in the gap, and deleted since the restore",
 	StateDeleted:           "deleted in the gap; the restore brought it back",
 	StateCameAndWent:       "created and deleted again in the gap",
 	StateExpired:           "was due to expire before the end of the gap",
