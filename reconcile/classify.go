@@ -76,10 +76,10 @@ func versionsOf(change pitr.Change, live bson.Raw) versions {
 // suggestions are what is suggested for records that are not in question otherwise: insert only, and leave the rest to
 // people.
 var suggestions = map[State]suggestion{
-	StateLost:              {DecisionPutBack, "it was created in the gap, and nothing live stands in its place"},
+	StateLost:              {DecisionPutBack, "it was created in the gap, and nothing has taken its place"},
 	StateChangeLost:        {DecisionLeave, "the live record is as it was before the gap; put it back if the changes of the gap were good ones"},
-	StateCameBack:          {DecisionLeave, "it is live as the gap left it"},
-	StateCameBackElsewhere: {DecisionLeave, "another live record holds its value of a unique index"},
+	StateCameBack:          {DecisionLeave, "it is back as the gap left it"},
+	StateCameBackElsewhere: {DecisionLeave, "a live record with another id has its value that only one may have; the live one stays"},
 	StateChangedSince:      {DecisionLeave, "it has changed after the restore, too; nothing that is live is overwritten unless you say so"},
 	StateGoneSince:         {DecisionLeave, "it was deleted after the restore"},
 	StateDeleted:           {DecisionLeave, "the restore brought it back; delete it again if the deletion was meant"},

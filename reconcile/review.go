@@ -35,6 +35,8 @@ type Reviewed struct {
 	Decisions []format.ReviewDecision
 	// Rows counts the rows with a token, Blank those of them without a decision.
 	Rows, Blank int64
+	// Missing counts the records of the list that no row is about.
+	Missing int64
 	// Bad are in the order of rows. Of a record that has a bad row nothing is decided.
 	Bad []BadRow
 }
@@ -93,6 +95,7 @@ func ReadRows(changes format.Changes, rows iter.Seq2[ReviewRow, error]) (Reviewe
 	for n := int64(changes.Steps) + 1; n <= lastNumber(changes); n++ {
 		one := tokens[Token(changes, n)]
 		if one == nil {
+			result.Missing++
 			continue
 		}
 		one.known = true
@@ -105,7 +108,7 @@ func ReadRows(changes format.Changes, rows iter.Seq2[ReviewRow, error]) (Reviewe
 			continue
 		}
 		for _, row := range one.rows {
-			result.Bad = append(result.Bad, BadRow{Row: row, Problem: fmt.Sprintf("the token %.40q is of no record of this job", token)})
+			result.Bad = append(result.Bad, BadRow{Row: row, Problem: fmt.Sprintf("the token %.40q is of no record of this job; it was edited, or the row is of another file", token)})
 		}
 	}
 	slices.SortStableFunc(result.Bad, func(a, b BadRow) int { return cmp.Compare(a.Row, b.Row) })
@@ -127,7 +130,7 @@ func (r *Reviewed) add(tokens map[string]*said, row ReviewRow) {
 	decision, understood := ParseDecision(row.Decision)
 	if token == "" {
 		if !understood || decision != "" {
-			r.Bad = append(r.Bad, BadRow{Row: row.Number, Problem: fmt.Sprintf("it says %.40q and has no token", row.Decision)})
+			r.Bad = append(r.Bad, BadRow{Row: row.Number, Problem: fmt.Sprintf("it says %.40q and has no token: without one nobody knows which record is meant", row.Decision)})
 		}
 		return
 	}
@@ -146,7 +149,7 @@ func (r *Reviewed) add(tokens map[string]*said, row ReviewRow) {
 		r.Blank++
 	case before.decision != "" && before.decision != decision:
 		before.torn = true
-		r.Bad = append(r.Bad, BadRow{Row: row.Number, Problem: fmt.Sprintf("it says %q of a record of which row %d says %q", decision, before.row, before.decision)})
+		r.Bad = append(r.Bad, BadRow{Row: row.Number, Problem: fmt.Sprintf("it says %q, and row %d says %q of the same record (they have one token)", decision, before.row, before.decision)})
 	default:
 		before.row, before.decision = row.Number, decision
 	}

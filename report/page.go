@@ -78,7 +78,8 @@ type pageView struct {
 	Page
 	Policy                             string
 	Style                              template.CSS
-	Classes                            []pitr.Class
+	Classes                            []string
+	Decisions, States                  []reconcile.Word
 	Counts                             []countRow
 	Shown                              []groupView
 	Records                            int
@@ -104,9 +105,9 @@ type memberView struct {
 }
 
 type countRow struct {
-	NS      string
-	ByClass []int64
-	All     int64
+	NS     string
+	ByWord []int64
+	All    int64
 	// Missing counts those that the page leaves out.
 	Missing int64
 }
@@ -121,7 +122,7 @@ func WritePage(to io.Writer, page Page, records iter.Seq2[reconcile.Record, erro
 		if err != nil {
 			return err
 		}
-		counts.add(record.Change)
+		counts.add(record, page)
 		members.add(record)
 		list.add(record)
 	}
@@ -129,8 +130,9 @@ func WritePage(to io.Writer, page Page, records iter.Seq2[reconcile.Record, erro
 	if err != nil {
 		return err
 	}
-	shown := list.inOrder()
-	view := pageView{Page: page, Policy: pagePolicy, Style: pageStyle, Classes: counts.classes(), Counts: counts.rows(shown), Records: len(shown)}
+	shown, words := list.inOrder(), counts.words(page)
+	page.Facts = append(counts.facts(page), page.Facts...)
+	view := pageView{Page: page, Decisions: reconcile.DecisionWords(), States: counts.states(page), Policy: pagePolicy, Style: pageStyle, Classes: words, Counts: counts.rows(words, shown), Records: len(shown)}
 	for _, row := range view.Counts {
 		view.MoreRecords += row.Missing
 	}
@@ -242,40 +244,73 @@ func (c cell) marked() string {
 // shortened gives a text from a database or repository, made plain and not too long.
 func shortened(text string) string { return cell{text: Printable(text)}.shortened(pageName).marked() }
 
-// counts are changes by namespace and class.
-type counts map[pitr.Namespace]map[pitr.Class]int64
+// counts are records by namespace, and by state where the live database was looked at, else by class.
+type counts map[pitr.Namespace]map[string]int64
 
-func (c counts) add(change pitr.Change) {
-	if c[change.NS] == nil {
-		c[change.NS] = map[pitr.Class]int64{}
+func (c counts) add(record reconcile.Record, page Page) {
+	word := string(record.State)
+	if page.Looked.IsZero() {
+		word = string(record.Change.Class)
 	}
-	c[change.NS][change.Class]++
+	ns := record.Change.NS
+	if c[ns] == nil {
+		c[ns] = map[string]int64{}
+	}
+	c[ns][word]++
 }
 
-// classes gives the classes that have records, in the order of the columns.
-func (c counts) classes() []pitr.Class {
-	return slices.DeleteFunc(slices.Clone(classes), func(class pitr.Class) bool {
-		for _, byClass := range c {
-			if byClass[class] > 0 {
-				return false
-			}
+// words gives the classes or states that have records, in the order of the columns.
+func (c counts) words(page Page) []string {
+	var words []string
+	if page.Looked.IsZero() {
+		for _, class := range classes {
+			words = append(words, string(class))
 		}
-		return true
-	})
+	} else {
+		for _, state := range reconcile.AllStates {
+			words = append(words, string(state))
+		}
+	}
+	return slices.DeleteFunc(words, func(word string) bool { return c.of(word) == 0 })
+}
+
+func (c counts) of(word string) int64 {
+	var n int64
+	for _, byWord := range c {
+		n += byWord[word]
+	}
+	return n
+}
+
+// facts says first what is lost now, where somebody has looked.
+func (c counts) facts(page Page) []Fact {
+	if page.Looked.IsZero() {
+		return nil
+	}
+	return []Fact{{Name: "Lost, and not there now", Value: grouped(c.of(string(reconcile.StateLost)))},
+		{Name: "Came back by themselves", Value: grouped(c.of(string(reconcile.StateCameBack)) + c.of(string(reconcile.StateCameBackElsewhere)))}}
+}
+
+// states explains the states that the page shows.
+func (c counts) states(page Page) []reconcile.Word {
+	if page.Looked.IsZero() {
+		return nil
+	}
+	return slices.DeleteFunc(reconcile.StateWords(), func(word reconcile.Word) bool { return c.of(word.Word) == 0 })
 }
 
 // rows gives the collections with the most records first.
-func (c counts) rows(shown []shownRecord) []countRow {
+func (c counts) rows(words []string, shown []shownRecord) []countRow {
 	there := map[pitr.Namespace]int64{}
 	for _, r := range shown {
 		there[r.record.Change.NS]++
 	}
 	var rows []countRow
-	for ns, byClass := range c {
+	for ns, byWord := range c {
 		row := countRow{NS: Printable(ns.String()), Missing: -there[ns]}
-		for _, class := range c.classes() {
-			row.ByClass = append(row.ByClass, byClass[class])
-			row.All += byClass[class]
+		for _, word := range words {
+			row.ByWord = append(row.ByWord, byWord[word])
+			row.All += byWord[word]
 		}
 		row.Missing += row.All
 		rows = append(rows, row)

@@ -220,12 +220,15 @@ func choices(r reconcile.Record) string {
 	case reconcile.StateLost, reconcile.StateChangeLost:
 		return "lp"
 	case reconcile.StateChangedSince:
-		if r.Change.Class == pitr.ClassCreated || r.Change.Class == pitr.ClassChanged {
+		switch r.Change.Class {
+		case pitr.ClassCreated: // another record has its _id now, so that there is nothing to merge
+			return "lg"
+		case pitr.ClassChanged:
 			return "lpg"
 		}
 	case reconcile.StateGoneSince:
-		if r.Change.Class == pitr.ClassChanged {
-			return "lp"
+		if r.Change.Class == pitr.ClassCreated || r.Change.Class == pitr.ClassChanged { // that somebody deleted it is a change of the other side
+			return "lg"
 		}
 	case reconcile.StateDeleted:
 		return "ld"

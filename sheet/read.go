@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -39,10 +40,11 @@ const (
 
 const opRead = "read the table"
 
-// Read yields the rows of the first sheet of an Excel file, or of a CSV file in one of the forms that spreadsheets write: with
-// comma, semicolon or tab, in UTF-8 with and without a mark, or in UTF-16. Which it is, the content tells. The last element
+// Read yields the rows of a sheet of an Excel file, or of a CSV file in one of the forms that spreadsheets write: with comma,
+// semicolon or tab, in UTF-8 with and without a mark, or in UTF-16. Which it is, the content tells. Of several sheets it is the
+// one whose first row has the headings, since people put sheets of their own in front; without one, the first. The last element
 // is an error where the file cannot be read to its end.
-func Read(content []byte) iter.Seq2[Row, error] {
+func Read(content []byte, headings ...string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		if len(content) > MaxRead {
 			yield(Row{}, pitr.Errorf(pitr.KindLimit, opRead, "cut the file into several, each with the row of headings", "a file of %d bytes", len(content)))
@@ -51,7 +53,10 @@ func Read(content []byte) iter.Seq2[Row, error] {
 		read := readCSV
 		switch {
 		case bytes.HasPrefix(content, []byte("PK\x03\x04")):
-			read = readExcel
+			read = func(content []byte, yield func(Row) bool) error { return readExcel(content, headings, yield) }
+		case bytes.HasPrefix(content, []byte("%PDF-")):
+			yield(Row{}, notReadable("it is a PDF file"))
+			return
 		case bytes.HasPrefix(content, []byte("\xD0\xCF\x11\xE0")):
 			yield(Row{}, notReadable("it is an old .xls file, or one with a password"))
 			return
@@ -66,7 +71,7 @@ func notReadable(message string, args ...any) error {
 	return pitr.Errorf(pitr.KindInvalid, opRead, "save it as .xlsx or as .csv, and import that", message, args...)
 }
 
-func readExcel(content []byte, yield func(Row) bool) (err error) {
+func readExcel(content []byte, headings []string, yield func(Row) bool) (err error) {
 	defer func() {
 		// The file comes from outside; a fault of the library in it must not end the program.
 		if fault := recover(); fault != nil {
@@ -81,9 +86,13 @@ func readExcel(content []byte, yield func(Row) bool) (err error) {
 		return notReadable("it is no Excel file that can be read: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	rows, err := file.Rows(file.GetSheetName(0))
+	name, err := sheetWith(file, headings)
 	if err != nil {
-		return notReadable("its first sheet cannot be read: %w", err)
+		return err
+	}
+	rows, err := file.Rows(name)
+	if err != nil {
+		return notReadable("its sheet %q cannot be read: %w", name, err)
 	}
 	defer rows.Close() //nolint:errcheck // it was only read
 	for number := 1; rows.Next(); number++ {
@@ -96,9 +105,45 @@ func readExcel(content []byte, yield func(Row) bool) (err error) {
 		}
 	}
 	if err := rows.Error(); err != nil {
-		return notReadable("its first sheet cannot be read: %w", err)
+		return notReadable("its sheet %q cannot be read: %w", name, err)
 	}
 	return nil
+}
+
+// sheetWith names the sheet whose first row has all headings, or else the first sheet. Two of them are refused: what stands
+// in the other one would be lost without a word.
+func sheetWith(file *excelize.File, headings []string) (string, error) {
+	var found []string
+	for _, name := range file.GetSheetList() {
+		if len(headings) > 0 && hasHeadings(file, name, headings) {
+			found = append(found, name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return file.GetSheetName(0), nil
+	case 1:
+		return found[0], nil
+	}
+	return "", pitr.Errorf(pitr.KindInvalid, opRead, "keep one of them with everything that counts, delete the other, and import again",
+		"the sheets %q and %q both have the columns %s", found[0], found[1], strings.Join(headings, " and "))
+}
+
+func hasHeadings(file *excelize.File, name string, headings []string) bool {
+	rows, err := file.Rows(name)
+	if err != nil {
+		return false // a sheet of another kind, such as one that is a chart
+	}
+	defer rows.Close() //nolint:errcheck // it was only read
+	if !rows.Next() {
+		return false
+	}
+	cells, err := rows.Columns(excelize.Options{RawCellValue: true})
+	if err != nil {
+		return false
+	}
+	_, err = Head(Row{Number: 1, Cells: cells}, headings...)
+	return err == nil
 }
 
 // checkPackage reads an Excel file to its end: every part unpacks to what its sum says, and every sheet is XML up to its last
@@ -107,6 +152,9 @@ func checkPackage(content []byte) error {
 	parts, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return notReadable("it is no Excel file: %w", err)
+	}
+	if other := otherThanExcel(parts); other != "" {
+		return notReadable("it is %s", other)
 	}
 	left := int64(maxUnpacked)
 	for _, part := range parts.File {
@@ -129,6 +177,26 @@ func checkPackage(content []byte) error {
 		}
 	}
 	return nil
+}
+
+// otherThanExcel says what a package is that is no Excel file that can be read.
+func otherThanExcel(parts *zip.Reader) string {
+	has := func(name string) bool {
+		return slices.ContainsFunc(parts.File, func(part *zip.File) bool { return strings.HasPrefix(part.Name, name) })
+	}
+	switch {
+	case has("xl/workbook.bin"):
+		return "a binary Excel file (.xlsb)"
+	case has("xl/"):
+		return ""
+	case has("content.xml"):
+		return "an OpenDocument file, such as an .ods of LibreOffice"
+	case has("word/"):
+		return "a Word file"
+	case has("Index/"):
+		return "a file of Apple Numbers or Pages"
+	}
+	return "a package of something else than a table"
 }
 
 func wellFormed(part io.Reader) error {
@@ -225,9 +293,23 @@ func Head(row Row, names ...string) ([]int, error) {
 			places[i] = at
 		}
 		if places[i] < 0 {
-			return nil, pitr.Errorf(pitr.KindInvalid, opRead, fmt.Sprintf("keep the columns %s; all others may go", strings.Join(names, " and ")),
-				"no column is called %q in the first row", name)
+			return nil, pitr.Errorf(pitr.KindInvalid, opRead, fmt.Sprintf("keep the row of headings first, and in it %s; all other columns may go", strings.Join(names, " and ")),
+				"no column is called %q in the first row, which %s", name, beginning(row.Cells))
 		}
 	}
 	return places, nil
+}
+
+// beginning says how a row begins, for the person who has to find it.
+func beginning(cells []string) string {
+	var said []string
+	for _, cell := range cells {
+		if cell = strings.TrimSpace(Plain(cell)); cell != "" && len(said) < 4 {
+			said = append(said, fmt.Sprintf("%.40q", cell))
+		}
+	}
+	if len(said) == 0 {
+		return "is empty"
+	}
+	return "begins with " + strings.Join(said, ", ")
 }

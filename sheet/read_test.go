@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"github.com/xuri/excelize/v2"
+
 	"pitr"
 	"pitr/sheet"
 )
@@ -95,6 +97,56 @@ func TestReadRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// TestReadSaysWhatAFileIs: the person who saved the wrong one reads its name.
+func TestReadSaysWhatAFileIs(t *testing.T) {
+	for first, want := range map[string]string{"content.xml": "OpenDocument", "word/document.xml": "Word", "xl/workbook.bin": ".xlsb", "Index/Document.iwa": "Numbers", "a.txt": "something else"} {
+		var content bytes.Buffer
+		parts := zip.NewWriter(&content)
+		_, err := parts.Create(first)
+		must(t, err)
+		must(t, parts.Close())
+		if _, err := readAll(content.Bytes()); pitr.KindOf(err) != pitr.KindInvalid || !strings.Contains(err.Error(), want) || !strings.Contains(pitr.HintOf(err), ".xlsx") {
+			t.Errorf("%s gives %v", first, err)
+		}
+	}
+	if _, err := readAll([]byte("%PDF-1.7")); pitr.KindOf(err) != pitr.KindInvalid || !strings.Contains(err.Error(), "PDF") {
+		t.Errorf("a PDF file gives %v", err)
+	}
+}
+
+// TestReadFindsTheSheetWithTheHeadings: sheets in front of it are passed over, a copy of it is refused.
+func TestReadFindsTheSheetWithTheHeadings(t *testing.T) {
+	file := excelize.NewFile()
+	for _, name := range []string{"chart", "records", "records (2)"} {
+		_, err := file.NewSheet(name)
+		must(t, err)
+	}
+	must(t, file.SetSheetRow("Sheet1", "A1", &[]string{"a summary", "decision"}))
+	must(t, file.SetSheetRow("records", "A1", &[]string{"note", "Token", "decision"}))
+	must(t, file.SetSheetRow("records", "A2", &[]string{"", "abc", "leave"}))
+	read := func(headings ...string) (rows [][]string, err error) {
+		content, err := file.WriteToBuffer()
+		must(t, err)
+		for row, err := range sheet.Read(content.Bytes(), headings...) {
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, slices.Clone(row.Cells))
+		}
+		return rows, nil
+	}
+	if rows, err := read("token", "decision"); err != nil || len(rows) != 2 || rows[1][1] != "abc" {
+		t.Errorf("with a summary in front: %q, %v", rows, err)
+	}
+	if rows, err := read("token", "other"); err != nil || rows[0][0] != "a summary" {
+		t.Errorf("without a sheet that has them: %q, %v", rows, err)
+	}
+	must(t, file.SetSheetRow("records (2)", "A1", &[]string{"token", "decision"}))
+	if rows, err := read("token", "decision"); pitr.KindOf(err) != pitr.KindInvalid || !strings.Contains(err.Error(), "records (2)") {
+		t.Errorf("with a copy: %q, %v", rows, err)
+	}
+}
+
 // repack changes the sheet of an Excel file, with sums that fit.
 func repack(t *testing.T, file []byte, change func(part []byte) []byte) []byte {
 	t.Helper()
@@ -131,6 +183,9 @@ func TestHeadFindsColumnsByName(t *testing.T) {
 		if _, err := sheet.Head(sheet.Row{Cells: cells}, "token", "decision"); pitr.KindOf(err) != pitr.KindInvalid {
 			t.Errorf("%q gives %v", cells, err)
 		}
+	}
+	if _, err := sheet.Head(sheet.Row{Cells: []string{"Checked by Ana", ""}}, "token"); err == nil || !strings.Contains(err.Error(), "Checked by Ana") {
+		t.Errorf("a title above the headings gives %v", err)
 	}
 }
 

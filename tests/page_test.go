@@ -302,7 +302,7 @@ func TestPageSavesDecisions(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "from a colleague.csv")
 	must(t, os.WriteFile(name, []byte(content), 0o600))
 	b.run(t, chromedp.SetUploadFiles("#file", []string{name}, chromedp.ByQuery), chromedp.Sleep(300*time.Millisecond))
-	is(t, "a loaded file", value[string](t, b, said), "Loaded from a colleague.csv: 2 records changed. 2 lines name a record or a decision that this page does not know.")
+	is(t, "a loaded file", value[string](t, b, said), "Loaded from a colleague.csv, 2 records decided: 2 records changed. 2 lines name a record that this page does not have, or a decision that it does not know or that does not fit.")
 	is(t, "the counts", value[string](t, b, tally), "1 put back; 1 put back, gap wins; 0 delete again; 0 leave; 298 without a decision, left as they are")
 }
 
@@ -314,7 +314,7 @@ func TestPageShowsWhatIsLive(t *testing.T) {
 	states := value[[]string](t, b, `Array.from(document.querySelectorAll("#list .record")).map(r => r.querySelector(".what").textContent + ": " +
 		Array.from(r.querySelectorAll("option")).map(o => o.value).join(""))`)
 	want := []string{"lost: pl", "lost: pl", "change lost: pl", "came back: ", "came back under another id: ", "changed on both sides: pgl",
-		"deleted since: pl", "deleted in the gap: dl", "came and went: ", "unchanged in effect: "}
+		"deleted since: gl", "deleted in the gap: dl", "came and went: ", "unchanged in effect: "}
 	if !slices.Equal(states, want) {
 		t.Errorf("states and choices are %q, not %q", states, want)
 	}
@@ -326,6 +326,20 @@ func TestPageShowsWhatIsLive(t *testing.T) {
 			t.Errorf("row %d is %s, not %s", i, rows[i], row)
 		}
 	}
+	b.press(t, "#clear", kb.Enter)
+	b.run(t, chromedp.Sleep(200*time.Millisecond))
+	for query, want := range map[string]string{"Status: rejected": "3 records of 10 found", "tenant_id:rejected": "0 records of 10 found", "status:rejected tenant-06": "1 record of 10 found"} {
+		b.press(t, "#q", query)
+		b.run(t, chromedp.Sleep(200*time.Millisecond))
+		is(t, query, value[string](t, b, found), want)
+		b.press(t, "#q", kb.Escape)
+	}
+	b.choose(t, "state", string(reconcile.StateCameBackElsewhere))
+	b.press(t, "#list .open", kb.Enter)
+	if got := value[string](t, b, `document.querySelector("#list .ingroup").textContent`); !strings.Contains(got, device(4, "")[0].Value.(string)+"\" live now") {
+		t.Errorf("a record whose place is taken says %q, and not by which", got)
+	}
+	b.press(t, "#list .open", kb.Enter)
 	b.press(t, "#clear", kb.Enter)
 	b.run(t, chromedp.Sleep(200*time.Millisecond))
 	b.choose(t, "bulk", "suggested")

@@ -99,7 +99,8 @@ func aboutJob(job catalog.Job) string {
 func comparePage(page report.Page, job catalog.Job) report.Page {
 	line, compared := newJobLine(job), comparedOf(job)
 	lead := fmt.Sprintf("Two states were compared: %s (before the restore) and %s (after it). What the first had and the second "+
-		"has not, or has otherwise, is listed here with both versions.", compared.A, compared.B)
+		"has not, or has otherwise, is listed here with both versions. The gap is what the restore took away: the first state is its end, "+
+		"the second the time before the damage.", compared.A, compared.B)
 	if len(compared.Moved) > 0 {
 		lead += fmt.Sprintf(" The cluster moved on while it was read: %s records that differed were compared again by their newest state.",
 			grouped(compared.Again))

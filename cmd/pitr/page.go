@@ -108,13 +108,13 @@ func newPage(job catalog.Job, now time.Time) report.Page {
 	gap := job.Changes.Gap
 	page := report.Page{
 		Title: "Lost records",
-		Lead: fmt.Sprintf("The cluster was brought back to %s. What was written between that moment and %s is listed here with both versions.",
+		Lead: fmt.Sprintf("The cluster was brought back to %s. What was written between that moment and %s, "+
+			"in the gap, is listed here with both versions.",
 			pageTime(gap.After), pageTime(gap.Through)),
 		Job: string(line.Job), Set: reconcile.Token(*job.Changes, 0), // the changes count from 1, so 0 stands for all of them
 		Facts: []report.Fact{
-			{Name: "Lost or changed", Value: grouped(line.Lost)},
+			{Name: "Taken away or turned back by the restore", Value: grouped(line.Lost)},
 			{Name: "Records touched in the gap", Value: grouped(line.Touched)},
-			{Name: "Records written by the restore", Value: grouped(line.Restored)},
 			{Name: "Seconds frozen", Value: fmt.Sprintf("%.1f", line.SecondsFrozen)},
 		},
 		Footer: fmt.Sprintf("Job %s, written by pitr %s on %s.", line.Job, version, now.UTC().Format(time.RFC3339)),

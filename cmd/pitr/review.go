@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -41,12 +42,17 @@ type reviewWritten struct {
 	sheet.Notes
 }
 
-// reviewColumns are the columns that every review file begins with; the fields of the records follow.
-var reviewColumns = []sheet.Column{
-	{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "what happened", Width: 44}, {Name: "collection", Width: 24},
-	{Name: "key", Width: 38}, {Name: "state", Width: 20}, {Name: "reason", Width: 44, Lines: true}, {Name: "duplicates", Width: 12},
-	{Name: "survivor", Width: 24}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23}, {Name: "differences", Width: 60, Lines: true},
-}
+// The columns of every review file: those that people decide by stand before the fields of the records, so that both are on
+// one screen, the rest behind them.
+var (
+	reviewColumns = []sheet.Column{
+		{Name: "token", Width: 19}, {Name: "decision", Width: 18}, {Name: "state", Width: 26}, {Name: "collection", Width: 24}, {Name: "key", Width: 38},
+		{Name: "reason", Width: 40, Lines: true}, {Name: "duplicates", Width: 11}, {Name: "differences", Width: 44, Lines: true},
+	}
+	reviewColumnsBehind = []sheet.Column{
+		{Name: "survivor", Width: 44}, {Name: "what happened", Width: 44}, {Name: "first in the gap", Width: 23}, {Name: "last in the gap", Width: 23},
+	}
+)
 
 // writeReview writes the file that people decide in, as CSV or Excel by its name: whole, or not at all. Hidden fields are
 // hidden before anything reaches the file.
@@ -129,6 +135,8 @@ type reviewer struct {
 	groups   map[int]reconcile.Group
 	fields   []string
 	places   map[string]int
+	// widths are those of the fields' columns, by the first values.
+	widths map[string]float64
 }
 
 // How many fields have a column: of each collection the most frequent, and in all.
@@ -136,13 +144,21 @@ const (
 	maxFieldsOfCollection = 14
 	maxReviewFields       = 80
 	maxFieldsCounted      = 2000
+	// maxFieldsMeasured is how many values of a field say how wide its column is.
+	maxFieldsMeasured = 50
 )
+
+// widthFor is the width at which a value can be read, within reason: an id whole, a key not.
+func widthFor(name string, value bson.RawValue) float64 {
+	return min(max(12, float64(utf8.RuneCountInString(name))+2, float64(utf8.RuneCountInString(sheet.CellOf(value).Text))+1), 38)
+}
 
 // chooseFields reads the records once and takes the fields that most of a collection's records have.
 func (r *reviewer) chooseFields(records iter.Seq2[reconcile.Record, error]) error {
 	counts := map[pitr.Namespace]map[string]int{}
 	var order []string
 	met := map[string]bool{}
+	r.widths = map[string]float64{}
 	for record, err := range records {
 		if err != nil {
 			return err
@@ -151,8 +167,11 @@ func (r *reviewer) chooseFields(records iter.Seq2[reconcile.Record, error]) erro
 		if counts[ns] == nil {
 			counts[ns] = map[string]int{}
 		}
-		for name := range flatFields(r.shown(record)) {
+		for name, value := range flatFields(r.shown(record)) {
 			if len(counts[ns]) < maxFieldsCounted || counts[ns][name] > 0 {
+				if counts[ns][name] < maxFieldsMeasured {
+					r.widths[name] = max(r.widths[name], widthFor(name, value))
+				}
 				counts[ns][name]++
 			}
 			if !met[name] && len(met) < maxFieldsCounted {
@@ -189,8 +208,9 @@ func (r *reviewer) newTable(out io.Writer, ending string) (sheet.Table, error) {
 		columns[1].Choices = append(columns[1].Choices, string(decision))
 	}
 	for _, name := range r.fields {
-		columns = append(columns, sheet.Column{Name: name, Width: 22})
+		columns = append(columns, sheet.Column{Name: name, Width: r.widths[name]})
 	}
+	columns = append(columns, reviewColumnsBehind...)
 	if ending == ".csv" {
 		return sheet.NewCSV(out, columns, sheet.CSVOptions{BOM: true})
 	}
@@ -215,15 +235,11 @@ func (r *reviewer) shown(record reconcile.Record) bson.Raw {
 func (r *reviewer) row(record reconcile.Record) []sheet.Cell {
 	change := record.Change
 	key := r.redactor.Document(change.NS, change.Key.Filter()).Lookup("_id")
-	cells := make([]sheet.Cell, len(reviewColumns)+len(r.fields))
+	cells := make([]sheet.Cell, len(reviewColumns)+len(r.fields)+len(reviewColumnsBehind))
 	duplicates, survivor := r.duplicates(record)
-	for i, cell := range []sheet.Cell{
-		sheet.TextCell(record.Token), sheet.TextCell(string(record.Suggested)), sheet.TextCell(record.What()), sheet.TextCell(change.NS.String()),
-		sheet.CellOf(key), sheet.TextCell(string(record.State)), sheet.TextCell(record.Reason), duplicates, survivor,
-		momentCell(change.First), momentCell(change.Last), sheet.TextCell(r.differences(record)),
-	} {
-		cells[i] = cell
-	}
+	copy(cells, []sheet.Cell{sheet.TextCell(record.Token), sheet.TextCell(string(record.Suggested)), sheet.TextCell(string(record.State)),
+		sheet.TextCell(change.NS.String()), sheet.CellOf(key), sheet.TextCell(record.Reason), duplicates, sheet.TextCell(r.differences(record))})
+	copy(cells[len(reviewColumns)+len(r.fields):], []sheet.Cell{survivor, sheet.TextCell(record.What()), momentCell(change.First), momentCell(change.Last)})
 	for name, value := range flatFields(r.shown(record)) {
 		if at, has := r.places[name]; has && cells[at].Kind == sheet.Empty {
 			cells[at] = shortCell(value)
@@ -250,6 +266,10 @@ func (r *reviewer) duplicates(record reconcile.Record) (group, survivor sheet.Ce
 	switch {
 	case of.SurvivorLive:
 		text = "the live one should stay"
+		if len(of.Live) > 0 {
+			id := r.redactor.Document(of.NS, of.Live[0].Filter()).Lookup("_id")
+			text += ", " + shortText(sheet.CellOf(id).Text)
+		}
 	case of.Survivor == record.Token:
 		text = "this one should stay"
 	case of.Survivor == "":

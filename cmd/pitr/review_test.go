@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
@@ -153,7 +154,8 @@ func TestImportRefusesAFileAsAWhole(t *testing.T) {
 	}
 	write("Decision;x;TOKEN\r\nPUT BACK;;" + tokens[0] + "\r\nleave;;edited\r\n")
 	got = s.pitr("reconcile", "import", id, file, "--skip-bad-rows")
-	if got.code != exitPartial || !strings.Contains(got.err, "row 3:") || !strings.Contains(got.out, "put back: 1 records") {
+	if got.code != exitPartial || !strings.Contains(got.err, "row 3:") || !strings.Contains(got.out, "put back: 1 records") ||
+		!strings.Contains(got.out, fmt.Sprintf("not in the file: %d records", len(tokens)-1)) {
 		t.Errorf("an import with a bad row left out ends with %d:\n%s%s", got.code, got.out, got.err)
 	}
 }

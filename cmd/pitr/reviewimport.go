@@ -81,7 +81,8 @@ func runReviewImport(ctx context.Context, run *session, c *cli.Context) error {
 		return err
 	}
 	if len(found.Bad) > 0 && !c.Bool("skip-bad-rows") {
-		return pitr.Errorf(pitr.KindInvalid, op, "correct them, or give --skip-bad-rows to leave them out", "%d rows cannot be understood; nothing was imported", len(found.Bad))
+		return pitr.Errorf(pitr.KindInvalid, op, "give the file back with these lines to whoever filled it in, or leave the rows out with --skip-bad-rows",
+			"%s cannot be understood; nothing was imported", rowsText(int64(len(found.Bad))))
 	}
 	if len(found.Decisions) == 0 {
 		return pitr.Errorf(pitr.KindInvalid, op, "fill in the column decision", "no row holds a decision about a record of this job")
@@ -91,7 +92,7 @@ func runReviewImport(ctx context.Context, run *session, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return run.printReview(review)
+	return run.printReview(review, found.Missing)
 }
 
 // readReview reads a file that is not too large to be one.
@@ -121,13 +122,16 @@ func shownName(name string) string {
 	return shown
 }
 
+// reviewHeadings are the columns that are read, in this order.
+var reviewHeadings = []string{"token", "decision"}
+
 // reviewRows takes token and decision of each row, by the headings of the first.
 func reviewRows(content []byte) iter.Seq2[reconcile.ReviewRow, error] {
 	return func(yield func(reconcile.ReviewRow, error) bool) {
 		var places []int
-		for row, err := range sheet.Read(content) {
+		for row, err := range sheet.Read(content, reviewHeadings...) {
 			if err == nil && places == nil {
-				if places, err = sheet.Head(row, "token", "decision"); err == nil {
+				if places, err = sheet.Head(row, reviewHeadings...); err == nil {
 					continue
 				}
 			}
@@ -161,7 +165,15 @@ func (run *session) sayBadRows(bad []reconcile.BadRow) error {
 	return nil
 }
 
-func (run *session) printReview(review format.Review) error {
+func rowsText(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return grouped(n) + " rows"
+}
+
+// printReview says what was imported; missing counts the records that the file has no row of.
+func (run *session) printReview(review format.Review, missing int64) error {
 	line := reviewLine{Type: "review", Version: 1, Job: review.Job, Number: review.Number, File: review.File, Rows: review.Rows,
 		Decisions: review.Decisions, Blank: review.Blank, Bad: review.Bad}
 	if run.json {
@@ -174,15 +186,21 @@ func (run *session) printReview(review format.Review) error {
 			fmt.Fprintf(run.out, "  %s: %s records\n", word, grouped(line.Decisions[word]))
 		}
 		if line.Blank > 0 {
-			fmt.Fprintf(run.out, "  no decision: %s rows\n", grouped(line.Blank))
+			fmt.Fprintf(run.out, "  no decision: %s\n", rowsText(line.Blank))
 		}
-		if line.Number > 1 {
-			fmt.Fprintln(run.err, "of records that earlier reviews speak of and this one does not, the earlier decisions stay")
+		if missing > 0 {
+			fmt.Fprintf(run.out, "  not in the file: %s records\n", grouped(missing))
+		}
+		switch open := line.Blank + missing + line.Bad; {
+		case open > 0 && line.Number > 1:
+			fmt.Fprintln(run.err, "of records without a decision in it, what earlier files said stays; \"leave\" takes it back")
+		case open > 0:
+			fmt.Fprintln(run.err, "records without a decision in it are left as they are")
 		}
 		run.next("pitr reconcile apply "+string(line.Job)+" --dry-run", "shows what would be written")
 	}
 	if line.Bad > 0 {
-		return pitr.Errorf(pitr.KindPartial, "import the review file", "correct the rows named above and import the file again", "%d rows were left out", line.Bad)
+		return pitr.Errorf(pitr.KindPartial, "import the review file", "correct the rows named above and import the file again", "%s left out", rowsText(line.Bad))
 	}
 	return nil
 }

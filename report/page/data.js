@@ -38,16 +38,22 @@ function clock(seconds) {
 }
 
 // A search asks for each word where it stands: in the texts, each of which is looked at once however many records have it.
-let lowered = null;
+// A word behind the name of a field, group: pilot, is looked for in that field alone.
+let lowered = null, fieldNames = null;
 function search(query) {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = query.toLowerCase().replace(/(\S:)\s+/g, "$1").split(/\s+/).filter(Boolean);
   if (words.length === 0) return () => true;
   lowered ??= texts.map((t) => t.toLowerCase());
-  const hits = words.map((word) => lowered.map((t) => t.includes(word)));
+  fieldNames ??= new Set(data.rows.flatMap((row) => row[16].map((f) => lowered[f[0]])));
+  const wanted = words.map((word) => {
+    const colon = word.indexOf(":"), field = colon > 0 && fieldNames.has(word.slice(0, colon)) ? word.slice(0, colon) : "";
+    const value = field ? word.slice(colon + 1) : word;
+    return { word, field, hit: lowered.map((t) => t.includes(value)) };
+  });
   return (r) => {
     const row = data.rows[r.at];
-    return words.every((word, w) => {
-      const hit = hits[w];
+    return wanted.every(({ word, field, hit }) => {
+      if (field) return row[16].some((f) => lowered[f[0]] === field && (hit[f[2]] || hit[f[3]] || hit[f[4]]));
       return hit[row[2]] || hit[row[3]] || hit[row[4]] || hit[row[5]] || r.token === word ||
         row[16].some((f) => hit[f[0]] || hit[f[2]] || hit[f[3]] || hit[f[4]]);
     });

@@ -116,30 +116,41 @@ function save() {
     element("code", "command", "pitr reconcile apply " + data.job + " --dry-run"));
 }
 
-// cells takes a line of a saved file apart.
-function cells(line) {
-  const list = [];
-  for (let at = 0; at <= line.length; at++) { // at the beginning of a cell, behind it at a comma
-    const quoted = /^"((?:[^"]|"")*)"/.exec(line.slice(at));
-    const end = quoted ? at + quoted[0].length : (line + ",").indexOf(",", at);
-    list.push(quoted ? quoted[1].replaceAll('""', '"') : line.slice(at, end));
+// table takes a saved file apart, into rows of cells. Spreadsheets write semicolons or tabs where their language wants that.
+function table(text) {
+  const head = text.slice(0, (text + "\n").indexOf("\n"));
+  const comma = [",", ";", "\t"].reduce((a, b) => (head.split(b).length > head.split(a).length ? b : a));
+  const rows = [[]];
+  for (let at = 0; at <= text.length; at++) { // at the beginning of a cell, behind it at what ends it
+    const quoted = /"((?:[^"]|"")*)"/y;
+    quoted.lastIndex = at;
+    const inside = quoted.exec(text);
+    let end = inside ? quoted.lastIndex : at;
+    while (end < text.length && text[end] !== comma && text[end] !== "\n") end++;
+    rows[rows.length - 1].push(inside ? inside[1].replaceAll('""', '"') : text.slice(at, end).replace(/\r$/, ""));
+    if (text[end] === "\n") rows.push([]);
     at = end;
   }
-  return list;
+  return rows.filter((row) => row.some((cell) => cell !== ""));
 }
+
+// said gives the letters of a word, as people write it: case, spaces and signs do not matter.
+const said = (word) => word.toLowerCase().replace(/[\s\-_,;.]/g, "");
+const spelled = new Map(Array.from(decisions, ([letter, word]) => [said(word), letter]));
 
 // load adds the decisions of a saved file, as a decision for many: it can be taken back.
 async function load(file) {
-  const lines = (await file.text()).replace(/^\ufeff/, "").split(/\r?\n/).filter(Boolean).map(cells);
-  const head = lines.shift() || [], token = head.indexOf("token"), word = head.indexOf("decision");
+  const text = (await file.text()).replace(/^\ufeff/, "");
+  if (text.startsWith("PK")) { say(file.name + " is no CSV file: save it as CSV to load it here, or give it to whoever sent you this page as it is."); return; }
+  const lines = table(text), head = (lines.shift() || []).map(said), token = head.indexOf("token"), word = head.indexOf("decision");
   if (token < 0 || word < 0) { say(file.name + " has no columns token and decision; nothing was loaded."); return; }
   const wanted = new Map();
   let strange = 0;
   for (const line of lines) {
-    const r = byToken.get(line[token]), letter = letters.get((line[word] || "").trim());
+    const r = byToken.get(line[token]), letter = spelled.get(said(line[word] || ""));
     if (r && letter && r.choices.includes(letter)) wanted.set(r, letter);
-    else if (!r || line[word]) strange++;
+    else if (!r || (line[word] && !(letter === "l" && r.choices === ""))) strange++; // to leave what there is nothing to do about is right
   }
-  decideAll(wanted.keys(), (r) => wanted.get(r), "Loaded " + file.name);
-  if (strange > 0) say($("said").textContent + " " + count(strange) + " lines name a record or a decision that this page does not know.");
+  decideAll(wanted.keys(), (r) => wanted.get(r), "Loaded " + file.name + ", " + recordsText(wanted.size) + " decided");
+  if (strange > 0) say($("said").textContent + " " + (strange === 1 ? "1 line names" : count(strange) + " lines name") + " a record that this page does not have, or a decision that it does not know or that does not fit.");
 }

@@ -93,14 +93,7 @@ function body(r) {
     line.append(r.reason);
     box.append(line);
   }
-  for (const group of r.groups) {
-    const line = element("p", "ingroup", "Shares a value of a unique index with others. ");
-    const button = element("button", "link", "Show group " + group);
-    button.type = "button";
-    button.addEventListener("click", () => onlyGroup(group));
-    line.append(button);
-    box.append(line);
-  }
+  for (const group of r.groups) box.append(inGroup(group));
   if (absent(r)) box.append(element("p", "absent", absent(r)));
   if (r.fields.length) box.append(fieldTable(r));
   const left = [];
@@ -113,6 +106,24 @@ function body(r) {
   }
   box.append(element("p", "soft facts1", factsOf(r)));
   return box;
+}
+
+// inGroup tells with whom a record shares a value: what the table of duplicates says of the group, where it stands there.
+function inGroup(group) {
+  const line = element("div", "ingroup"), row = document.querySelector('tr[data-group="' + group + '"]');
+  const button = element("button", "link", "Show the lost records of group " + group);
+  button.type = "button";
+  button.addEventListener("click", () => onlyGroup(group));
+  if (row) {
+    const first = element("p", "", "Only one record may have ");
+    const value = row.querySelector("td.v").textContent;
+    first.append(element("span", "v", value.length > 160 ? value.slice(0, 160) + "…" : value), ". These have it:");
+    line.append(first, row.querySelector(".members").cloneNode(true));
+  } else {
+    line.append("Shares a value with others that only one record may have. ");
+  }
+  line.append(button);
+  return line;
 }
 
 function fieldTable(r) {

@@ -16,6 +16,8 @@ function fillFilters() {
   for (const r of records) for (const n of r.bursts) bursts.set(n, (bursts.get(n) || 0) + 1);
   fill("burst", Array.from(bursts.keys()).sort((a, b) => a - b), (n) => n + " (" + recordsText(bursts.get(n)) + ")");
   $("burstbox").hidden = bursts.size === 0;
+  const timed = records.some((r) => r.first); // two states that were compared have no history
+  for (const id of ["from", "until", "order"]) $(id).parentElement.hidden = !timed;
   const only = [];
   if (records.some((r) => r.groups.length)) only.push("duplicates");
   if (records.some(hasConflict)) only.push("conflicts");
