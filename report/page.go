@@ -310,7 +310,9 @@ func (c counts) rows(words []string, shown []shownRecord) []countRow {
 		row := countRow{NS: Printable(ns.String()), Missing: -there[ns]}
 		for _, word := range words {
 			row.ByWord = append(row.ByWord, byWord[word])
-			row.All += byWord[word]
+		}
+		for _, n := range byWord { // those without a column, too: nothing may be missing that is shown
+			row.All += n
 		}
 		row.Missing += row.All
 		rows = append(rows, row)
