@@ -42,7 +42,7 @@ func (run *session) keepLostSet(ctx context.Context, repository *catalog.Reposit
 		run.tellMoved(summary)
 		fmt.Fprintf(run.out, "job %s: what %s had and %s has not\n", line.Job, a.name, b.name)
 		run.countLost(outcome)
-		run.next("pitr reconcile plan "+string(line.Job), "or pitr report "+string(line.Job))
+		run.next("pitr report "+string(line.Job)+" --html lost.html --live", "for the people who know the data, or pitr reconcile plan "+string(line.Job))
 	}
 	if what.different && !outcome.Summary.IsEmpty() {
 		return errDifferent

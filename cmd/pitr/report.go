@@ -225,6 +225,6 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	if len(r.duplicates) > 0 {
 		fmt.Fprintf(r.run.out, "%d groups of duplicates stood at the end of the gap\n", len(r.duplicates))
 	}
-	r.run.next("pitr report "+string(line.Job)+" --html lost.html", "for the people who know the data")
+	r.run.next("pitr report "+string(line.Job)+" --html lost.html --live", "for the people who know the data")
 	return nil
 }
