@@ -56,9 +56,22 @@ type collector struct {
 	// renamed is when a collection got its last name.
 	renamed map[pitr.UUID]pitr.OpTime
 	bursts  *bursts
+	// last is the collection of the operation before, which is most often that of the next.
+	last touchedIn
+	// spare are notes to come: made many at a time they cost less than one by one.
+	spare []touched
 	// obstacles are entries that cannot be folded.
 	obstacles []Obstacle
 }
+
+// touchedIn is a collection under one name, known to count, with what was touched in it.
+type touchedIn struct {
+	uuid      pitr.UUID
+	ns        pitr.Namespace
+	documents map[string]*touched
+}
+
+func (t *touchedIn) holds(o *oplog.Op) bool { return t.documents != nil && o.UUID == t.uuid && o.NS == t.ns }
 
 // drop is the end of a collection.
 type drop struct {
@@ -129,7 +142,7 @@ func (c *collector) add(group oplog.Committed) error {
 		}
 		switch o.Kind {
 		case oplog.KindInsert, oplog.KindUpdate, oplog.KindDelete:
-			if o.NS.IsSystem() || !c.followed[o.UUID] && !c.inScope(o.NS) {
+			if !c.last.holds(o) && (o.NS.IsSystem() || !c.followed[o.UUID] && !c.inScope(o.NS)) {
 				continue
 			}
 			if err := c.touch(&group, o); err != nil {
@@ -166,15 +179,11 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	if err != nil {
 		return err
 	}
-	documents := c.documents[o.UUID]
-	if documents == nil {
-		documents = map[string]*touched{}
-		c.documents[o.UUID] = documents
-	}
-	c.see(o.UUID, o.NS)
+	documents := c.touchedIn(o)
 	each := documents[key.Equal()]
 	if each == nil {
-		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
+		each = c.note()
+		*each = touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
 		documents[key.Equal()] = each
 		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
 		if c.bytes > c.limit {
@@ -189,8 +198,33 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	return nil
 }
 
+// touchedIn gives what was touched in the collection of an operation, and notes the name.
+func (c *collector) touchedIn(o *oplog.Op) map[string]*touched {
+	if c.last.holds(o) {
+		return c.last.documents
+	}
+	documents := c.documents[o.UUID]
+	if documents == nil {
+		documents = map[string]*touched{}
+		c.documents[o.UUID] = documents
+	}
+	c.see(o.UUID, o.NS)
+	c.last = touchedIn{uuid: o.UUID, ns: o.NS, documents: documents}
+	return documents
+}
+
+func (c *collector) note() *touched {
+	if len(c.spare) == 0 {
+		c.spare = make([]touched, min(1024, 16+2*len(c.last.documents)))
+	}
+	each := &c.spare[0]
+	c.spare = c.spare[1:]
+	return each
+}
+
 // command notes what becomes of collections as such.
 func (c *collector) command(group *oplog.Committed, o *oplog.Op) {
+	c.last = touchedIn{}
 	switch command := o.Command.(type) {
 	case oplog.Create:
 		if !command.NS.IsSystem() {
