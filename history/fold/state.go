@@ -128,6 +128,14 @@ func (s *State) PutAbsent(uuid pitr.UUID, key pitr.Key) error {
 	return s.set(c, key.Equal(), nil)
 }
 
+// Expect makes room for so many documents of a collection of the base, where none is held yet: a map that grows by itself
+// moves everything several times.
+func (s *State) Expect(uuid pitr.UUID, documents int) {
+	if c := s.collections[uuid]; c != nil && len(c.documents) == 0 {
+		c.documents = make(map[string]bson.Raw, documents)
+	}
+}
+
 // Apply brings one group to bear. Groups come in the order of their entries. Errors: kind mismatch where an entry does not
 // fit a state that is exact, kind unsupported for what cannot be folded, kind limit at MaxBytes.
 func (s *State) Apply(group oplog.Committed) error {
