@@ -140,8 +140,8 @@ func (p *pricer) shoot() (shot, error) {
 			continue
 		}
 		rules := taken.catalog.rules[uuid]
-		for key, each := range documents {
-			if document, _ := p.state.Document(uuid, key); document != nil {
+		for _, each := range documents.order {
+			if document, _ := p.state.Document(uuid, each.key.Equal()); document != nil {
 				taken.documents[each] = imprint{hash: maphash.Bytes(p.seed, document) | 1, due: len(rules) > 0 && Due(rules, document, p.through.Time())}
 			}
 		}
@@ -167,7 +167,7 @@ func (p *pricer) price(c *Candidate, then, end shot) {
 				continue
 			}
 		}
-		for _, each := range documents {
+		for _, each := range documents.order {
 			if each.last.TS > c.At {
 				count(ns, classOf(then.documents[each], end.documents[each]), 1)
 			}
@@ -179,7 +179,7 @@ func (p *pricer) price(c *Candidate, then, end shot) {
 			continue
 		}
 		// Touched documents that were there are counted above, but for those that nothing but the drop touched since.
-		for _, each := range p.noted.documents[uuid] {
+		for _, each := range p.noted.of(uuid).order {
 			if each.last.TS <= c.At && then.documents[each].hash != 0 {
 				count(ns, pitr.ClassDeleted, 1)
 			}

@@ -33,7 +33,7 @@ type Gap struct {
 	Tally fold.Tally
 
 	catalogs  catalogs
-	documents map[pitr.UUID]map[string]*touched
+	documents map[pitr.UUID]*notes
 	numbers   map[int32]int
 	drops     map[pitr.UUID]drop
 	// lost shows the collections of T that are gone at E; nil when there is none.
@@ -71,7 +71,7 @@ func (h *History) Gap(ctx context.Context, window pitr.Window, o GapOptions) (*G
 	g.T, g.E = chosenOf(t, o.Scope), chosenOf(e, o.Scope)
 	g.Steps = g.catalogs.steps()
 	for _, c := range g.catalogs.t {
-		if len(g.documents[c.UUID]) > 0 && g.catalogs.chosen(c.NS) {
+		if len(notesOf(g.documents, c.UUID).order) > 0 && g.catalogs.chosen(c.NS) {
 			if err := h.refuseTrimmed(c); err != nil {
 				return nil, err
 			}
@@ -95,8 +95,8 @@ func (g *Gap) fold(ctx context.Context, f *gapFold) (t, e []pitr.Collection, err
 		return nil, nil, err
 	}
 	for uuid, documents := range g.documents {
-		for key, each := range documents {
-			if each.t, _ = f.state.Document(uuid, key); each.t != nil {
+		for _, each := range documents.order {
+			if each.t, _ = f.state.Document(uuid, each.key.Equal()); each.t != nil {
 				f.state.Reserve(int64(len(each.t)))
 			}
 		}
@@ -108,8 +108,8 @@ func (g *Gap) fold(ctx context.Context, f *gapFold) (t, e []pitr.Collection, err
 		return nil, nil, err
 	}
 	for uuid, documents := range g.documents {
-		for key, each := range documents {
-			if each.e, _ = f.state.Document(uuid, key); each.t != nil && bytes.Equal(each.t, each.e) {
+		for _, each := range documents.order {
+			if each.e, _ = f.state.Document(uuid, each.key.Equal()); each.t != nil && bytes.Equal(each.t, each.e) {
 				each.e = each.t
 			}
 		}
@@ -199,14 +199,14 @@ func (g *Gap) changesOf(ctx context.Context, l life, yield func(pitr.Change, err
 	var documents map[string]*touched
 	if l.e != nil {
 		change.UUID = l.e.UUID
-		documents = g.documents[l.e.UUID]
+		documents = notesOf(g.documents, l.e.UUID).byKey
 	}
 	if l.isLost() {
 		done := map[string]bool{}
 		if !g.lostDocuments(ctx, l, change, done, yield) {
 			return false
 		}
-		documents = successors(g.documents[l.t.UUID], documents, done)
+		documents = successors(notesOf(g.documents, l.t.UUID).byKey, documents, done)
 	}
 	for _, key := range sortedKeys(documents) {
 		if !yield(g.change(change, l.rules, documents[key]), nil) {
@@ -246,10 +246,10 @@ func successors(before, after map[string]*touched, done map[string]bool) map[str
 // collection that took its place.
 func (g *Gap) lostDocuments(ctx context.Context, l life, change pitr.Change, done map[string]bool, yield func(pitr.Change, error) bool) bool {
 	end := g.drops[l.t.UUID]
-	before := g.documents[l.t.UUID]
+	before := notesOf(g.documents, l.t.UUID).byKey
 	var after map[string]*touched
 	if l.e != nil {
-		after = g.documents[l.e.UUID]
+		after = notesOf(g.documents, l.e.UUID).byKey
 	}
 	for document, err := range g.lost.Documents(ctx, *l.t) {
 		if err != nil {

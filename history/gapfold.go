@@ -11,7 +11,7 @@ import (
 type gapFold struct {
 	state     *fold.State
 	run       *run
-	documents map[pitr.UUID]map[string]*touched
+	documents map[pitr.UUID]*notes
 	// inGap says that the beginning of the gap has been passed. What was born in the gap is not followed before it: earlier
 	// entries on its key are about an earlier life.
 	inGap bool
@@ -41,21 +41,24 @@ func (h *History) enterGap(ctx context.Context, noted *collector, beginning pitr
 	f := &gapFold{documents: noted.documents}
 	var err error
 	f.state, err = h.newState(fold.Options{MaxBytes: h.options.MaxBytes, Keep: func(uuid pitr.UUID, key string) bool {
-		each := f.documents[uuid][key]
+		each := notesOf(f.documents, uuid).byKey[key]
 		return each != nil && (f.inGap || !each.born)
 	}})
 	if err != nil {
 		return nil, err
 	}
 	f.state.Reserve(noted.bytes)
-	needs, born := keySet{}, keySet{}
+	needs := keySet{}
 	for uuid, documents := range f.documents {
-		for _, each := range documents {
-			if each.born {
-				born.add(uuid, each.key)
-			} else {
-				needs.add(uuid, each.key)
+		f.state.Expect(uuid, len(documents.order))
+		keys := make([]pitr.Key, 0, len(documents.order))
+		for _, each := range documents.order {
+			if !each.born {
+				keys = append(keys, each.key)
 			}
+		}
+		if len(keys) > 0 {
+			needs[uuid] = keys
 		}
 	}
 	if err := h.load(ctx, f.state, needs); err != nil {
@@ -67,9 +70,12 @@ func (h *History) enterGap(ctx context.Context, noted *collector, beginning pitr
 		return nil, err
 	}
 	f.inGap = true
-	for uuid, keys := range born {
-		for _, key := range keys {
-			if err := f.state.PutAbsent(uuid, key); err != nil {
+	for uuid, documents := range f.documents {
+		for _, each := range documents.order {
+			if !each.born {
+				continue
+			}
+			if err := f.state.PutAbsent(uuid, each.key); err != nil {
 				return nil, err
 			}
 		}

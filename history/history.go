@@ -117,7 +117,10 @@ func (r *run) push(ctx context.Context, assembler *oplog.Assembler, window pitr.
 	if window.IsEmpty() {
 		return nil
 	}
-	for entry, err := range r.history.entries(ctx, window) {
+	// One entry for all turns: its address goes to functions that do not keep it, and one of each turn would be allocated.
+	var entry oplog.Entry
+	for each, err := range r.history.entries(ctx, window) {
+		entry = each
 		if err != nil && r.unknown != nil {
 			if err := r.unknown(&entry, err); err != nil {
 				return err
@@ -187,17 +190,10 @@ func (h *History) baseCollections() map[pitr.UUID]pitr.Collection {
 	return byUUID
 }
 
-// keySet names documents by collection and equality form of their keys.
-type keySet map[pitr.UUID]map[string]pitr.Key
+// keySet names documents by collection and key. Whoever adds a key adds it once.
+type keySet map[pitr.UUID][]pitr.Key
 
-func (k keySet) add(uuid pitr.UUID, key pitr.Key) {
-	keys := k[uuid]
-	if keys == nil {
-		keys = map[string]pitr.Key{}
-		k[uuid] = keys
-	}
-	keys[key.Equal()] = key
-}
+func (k keySet) add(uuid pitr.UUID, key pitr.Key) { k[uuid] = append(k[uuid], key) }
 
 // load puts what the base has of the documents into a state, and notes which it does not have.
 func (h *History) load(ctx context.Context, state *fold.State, wanted keySet) error {
@@ -207,14 +203,12 @@ func (h *History) load(ctx context.Context, state *fold.State, wanted keySet) er
 		if !ok {
 			continue
 		}
-		list := make([]pitr.Key, 0, len(keys))
 		for _, key := range keys {
 			if err := state.PutAbsent(uuid, key); err != nil {
 				return err
 			}
-			list = append(list, key)
 		}
-		for document, err := range h.base.Lookup(ctx, c, list) {
+		for document, err := range h.base.Lookup(ctx, c, keys) {
 			if err != nil {
 				return err
 			}

@@ -40,7 +40,7 @@ func (h *History) Price(ctx context.Context, gap pitr.Window, scope pitr.Scope, 
 	}
 	for uuid, documents := range noted.documents {
 		_, gone := noted.dropped[uuid]
-		for _, each := range documents {
+		for _, each := range documents.order {
 			count(noted.nameOf(uuid), each.class(gone), 1)
 		}
 	}
@@ -97,7 +97,7 @@ func (c *collector) nameOf(uuid pitr.UUID) pitr.Namespace {
 // untouched gives how many documents a dropped collection had that no entry of the gap touched.
 func (c *collector) untouched(uuid pitr.UUID, end drop) int64 {
 	present := int64(0)
-	for _, each := range c.documents[uuid] {
+	for _, each := range c.of(uuid).order {
 		if !each.gone {
 			present++
 		}

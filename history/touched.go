@@ -36,6 +36,13 @@ func (d *touched) join(other *touched) {
 	d.bursts = append(slices.Clone(d.bursts), other.bursts...)
 }
 
+// notes are the touched documents of one collection, by key and in the order in which they were met first. Going through
+// many by that order is going through memory, where the order of a map is a jump for each.
+type notes struct {
+	byKey map[string]*touched
+	order []*touched
+}
+
 // touchedWeight is what the note of a touched document takes in memory besides its key.
 const touchedWeight = 320
 
@@ -46,7 +53,7 @@ type collector struct {
 	except    []pitr.Window
 	limit     int64
 	bytes     int64
-	documents map[pitr.UUID]map[string]*touched
+	documents map[pitr.UUID]*notes
 	// followed are collections whose entries count under any name: made in the gap, or renamed out of the scope.
 	followed map[pitr.UUID]bool
 	made     map[pitr.UUID]bool
@@ -56,8 +63,23 @@ type collector struct {
 	// renamed is when a collection got its last name.
 	renamed map[pitr.UUID]pitr.OpTime
 	bursts  *bursts
+	// last is the collection of the operation before, which is most often that of the next.
+	last touchedIn
+	// spare are notes to come: made many at a time they cost less than one by one.
+	spare []touched
 	// obstacles are entries that cannot be folded.
 	obstacles []Obstacle
+}
+
+// touchedIn is a collection under one name, known to count, with what was touched in it.
+type touchedIn struct {
+	uuid      pitr.UUID
+	ns        pitr.Namespace
+	documents *notes
+}
+
+func (t *touchedIn) holds(o *oplog.Op) bool {
+	return t.documents != nil && o.UUID == t.uuid && o.NS == t.ns
 }
 
 // drop is the end of a collection.
@@ -76,7 +98,7 @@ type Obstacle struct {
 }
 
 func newCollector(scope pitr.Scope, limit int64, options BurstOptions) *collector {
-	return &collector{scope: scope, limit: limit, documents: map[pitr.UUID]map[string]*touched{},
+	return &collector{scope: scope, limit: limit, documents: map[pitr.UUID]*notes{},
 		followed: map[pitr.UUID]bool{}, made: map[pitr.UUID]bool{}, dropped: map[pitr.UUID]drop{},
 		firstNames: map[pitr.UUID]pitr.Namespace{}, names: map[pitr.UUID]pitr.Namespace{}, renamed: map[pitr.UUID]pitr.OpTime{},
 		bursts: newBursts(options)}
@@ -129,7 +151,7 @@ func (c *collector) add(group oplog.Committed) error {
 		}
 		switch o.Kind {
 		case oplog.KindInsert, oplog.KindUpdate, oplog.KindDelete:
-			if o.NS.IsSystem() || !c.followed[o.UUID] && !c.inScope(o.NS) {
+			if !c.last.holds(o) && (o.NS.IsSystem() || !c.followed[o.UUID] && !c.inScope(o.NS)) {
 				continue
 			}
 			if err := c.touch(&group, o); err != nil {
@@ -166,16 +188,13 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	if err != nil {
 		return err
 	}
-	documents := c.documents[o.UUID]
-	if documents == nil {
-		documents = map[string]*touched{}
-		c.documents[o.UUID] = documents
-	}
-	c.see(o.UUID, o.NS)
-	each := documents[key.Equal()]
+	documents := c.touchedIn(o)
+	each := documents.byKey[key.Equal()]
 	if each == nil {
-		each = &touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
-		documents[key.Equal()] = each
+		each = c.note()
+		*each = touched{key: key.Clone(), first: group.OpTime, born: o.Kind == oplog.KindInsert && !group.ByHand}
+		documents.byKey[key.Equal()] = each
+		documents.order = append(documents.order, each)
 		c.bytes += touchedWeight + int64(len(key.Equal())+len(key.Stored().Value))
 		if c.bytes > c.limit {
 			return fold.LimitError(c.limit)
@@ -189,8 +208,45 @@ func (c *collector) touch(group *oplog.Committed, o *oplog.Op) error {
 	return nil
 }
 
+// touchedIn gives what was touched in the collection of an operation, and notes the name.
+func (c *collector) touchedIn(o *oplog.Op) *notes {
+	if c.last.holds(o) {
+		return c.last.documents
+	}
+	documents := c.documents[o.UUID]
+	if documents == nil {
+		documents = &notes{byKey: map[string]*touched{}}
+		c.documents[o.UUID] = documents
+	}
+	c.see(o.UUID, o.NS)
+	c.last = touchedIn{uuid: o.UUID, ns: o.NS, documents: documents}
+	return documents
+}
+
+// of gives what was touched in a collection, nothing where that is nothing.
+func (c *collector) of(uuid pitr.UUID) *notes { return notesOf(c.documents, uuid) }
+
+func notesOf(documents map[pitr.UUID]*notes, uuid pitr.UUID) *notes {
+	if found := documents[uuid]; found != nil {
+		return found
+	}
+	return nothing
+}
+
+var nothing = &notes{}
+
+func (c *collector) note() *touched {
+	if len(c.spare) == 0 {
+		c.spare = make([]touched, min(1024, 16+2*len(c.last.documents.order)))
+	}
+	each := &c.spare[0]
+	c.spare = c.spare[1:]
+	return each
+}
+
 // command notes what becomes of collections as such.
 func (c *collector) command(group *oplog.Committed, o *oplog.Op) {
+	c.last = touchedIn{}
 	switch command := o.Command.(type) {
 	case oplog.Create:
 		if !command.NS.IsSystem() {

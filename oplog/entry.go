@@ -28,7 +28,7 @@ type Op struct {
 
 // Verdict says what becomes of the operation when history is folded, and why. It is that of its kind, but for a few
 // operations that their content makes special.
-func (o Op) Verdict() (Verdict, string) {
+func (o *Op) Verdict() (Verdict, string) {
 	if o.override != "" {
 		return o.override, o.reason
 	}
@@ -36,7 +36,7 @@ func (o Op) Verdict() (Verdict, string) {
 }
 
 // Key gives the identity of the document that an insert, update or delete is about.
-func (o Op) Key() (pitr.Key, error) {
+func (o *Op) Key() (pitr.Key, error) {
 	source := o.O
 	if o.Kind == KindUpdate {
 		source = o.O2

@@ -1,8 +1,8 @@
 package oplog
 
 import (
+	"bytes"
 	"fmt"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -43,24 +43,24 @@ type payload struct {
 
 func readPayload(o bson.Raw) (payload, error) {
 	var p payload
-	version, first, stray := int64(0), "", ""
+	version := int64(0)
+	var first, stray []byte // no strings: those of every update would be allocated
 	f := walk(o)
 	for f.next() {
-		name := string(f.name)
-		if first == "" {
-			first = name
+		if len(first) == 0 {
+			first = f.name
 		}
 		isDocument := f.kind == bson.TypeEmbeddedDocument
-		switch {
-		case name == "_id":
+		switch name := f.name; {
+		case string(name) == "_id":
 			return payload{form: FormReplacement}, nil
-		case name == "$v":
+		case string(name) == "$v":
 			version, _ = number(f.raw())
-		case name == "diff" && isDocument && p.diff == nil:
+		case string(name) == "diff" && isDocument && p.diff == nil:
 			p.diff = f.value
-		case name == "$set" && isDocument && p.set == nil:
+		case string(name) == "$set" && isDocument && p.set == nil:
 			p.set, p.unsetFirst = f.value, p.unset != nil
-		case name == "$unset" && isDocument && p.unset == nil:
+		case string(name) == "$unset" && isDocument && p.unset == nil:
 			p.unset = f.value
 		default:
 			stray = name
@@ -71,11 +71,11 @@ func readPayload(o bson.Raw) (payload, error) {
 	}
 	modifies := p.set != nil || p.unset != nil
 	switch {
-	case stray != "":
+	case len(stray) > 0:
 		return p, notUnderstood("an update with the field %q", stray)
 	case version == 2 && p.diff != nil && !modifies:
 		p.form = FormDelta
-	case (version == 1 || version == 0 && strings.HasPrefix(first, "$")) && p.diff == nil && modifies:
+	case (version == 1 || version == 0 && bytes.HasPrefix(first, []byte("$"))) && p.diff == nil && modifies:
 		p.form = FormModifier
 	default:
 		return p, notUnderstood("an update that is no replacement, with $v %d", version)

@@ -31,8 +31,8 @@ type Options struct {
 	Partial Completeness
 	// MaxBytes bounds the memory for documents; zero is no bound.
 	MaxBytes int64
-	// Keep chooses the documents that the state keeps, by collection and equality form of the key; nil keeps all. The
-	// catalog is always followed.
+	// Keep chooses the documents that the state keeps, by collection and equality form of the key; nil keeps all. What was
+	// put or kept once is kept, without another question. The catalog is always followed.
 	Keep func(pitr.UUID, string) bool
 	// Watch, where it is set, hears of each operation on a document of a known collection, before it is brought to bear.
 	Watch func(Touch)
@@ -76,7 +76,8 @@ type State struct {
 	views       map[pitr.Namespace]view
 	tally       Tally
 	bytes       int64
-	// converging says that the group at hand counts before the base is exact.
+	// group is the one at hand, and converging says that it counts before the base is exact.
+	group      oplog.Committed
 	converging bool
 }
 
@@ -127,16 +128,24 @@ func (s *State) PutAbsent(uuid pitr.UUID, key pitr.Key) error {
 	return s.set(c, key.Equal(), nil)
 }
 
+// Expect makes room for so many documents of a collection of the base, where none is held yet: a map that grows by itself
+// moves everything several times.
+func (s *State) Expect(uuid pitr.UUID, documents int) {
+	if c := s.collections[uuid]; c != nil && len(c.documents) == 0 {
+		c.documents = make(map[string]bson.Raw, documents)
+	}
+}
+
 // Apply brings one group to bear. Groups come in the order of their entries. Errors: kind mismatch where an entry does not
 // fit a state that is exact, kind unsupported for what cannot be folded, kind limit at MaxBytes.
 func (s *State) Apply(group oplog.Committed) error {
-	s.converging = group.At <= s.options.Exact
+	s.group, s.converging = group, group.At <= s.options.Exact
 	if !s.converging {
 		s.tally.Groups++
 		s.tally.Ops += int64(len(group.Ops))
 	}
 	for i := range group.Ops {
-		if err := s.applyOp(&group, &group.Ops[i]); err != nil {
+		if err := s.applyOp(&group.Ops[i]); err != nil {
 			return fmt.Errorf("fold the entry at %s: %w", group.OpTime, err)
 		}
 	}
@@ -152,7 +161,7 @@ func (s *State) Bytes() int64 { return s.bytes }
 // Reserve counts memory that the caller keeps beside the state into its bound.
 func (s *State) Reserve(bytes int64) { s.bytes += bytes }
 
-func (s *State) applyOp(group *oplog.Committed, o *oplog.Op) error {
+func (s *State) applyOp(o *oplog.Op) error {
 	switch verdict, reason := o.Verdict(); {
 	case verdict == oplog.Skipped:
 		return nil
@@ -177,12 +186,13 @@ func (s *State) applyOp(group *oplog.Committed, o *oplog.Op) error {
 		return err
 	}
 	if s.options.Watch != nil {
-		s.options.Watch(Touch{UUID: c.uuid, NS: c.ns, Key: key, Op: o, Group: group})
+		s.options.Watch(Touch{UUID: c.uuid, NS: c.ns, Key: key, Op: o, Group: &s.group})
 	}
-	if s.options.Keep != nil && !s.options.Keep(c.uuid, key.Equal()) {
+	before, held := c.documents[key.Equal()]
+	if !held && s.options.Keep != nil && !s.options.Keep(c.uuid, key.Equal()) {
 		return nil
 	}
-	return s.applyDocument(c, o, key.Equal())
+	return s.applyDocument(c, o, known{key: key, before: before, held: held || c.whole})
 }
 
 // Concerns reports whether a refused operation stands in the way: those on the server's own collections always do.
@@ -239,10 +249,17 @@ func mismatch(format string, args ...any) error {
 		format, args...)
 }
 
+// known is what a state knows of a document before an operation on it.
+type known struct {
+	key    pitr.Key
+	before bson.Raw
+	// held says that a before of nil is an absence; otherwise nobody told the state.
+	held bool
+}
+
 // applyDocument brings an insert, update or delete to bear on one document.
-func (s *State) applyDocument(c *collection, o *oplog.Op, key string) error {
-	before, known := c.documents[key]
-	known = known || c.whole
+func (s *State) applyDocument(c *collection, o *oplog.Op, is known) error {
+	key, before := is.key.Equal(), is.before
 	switch o.Kind {
 	case oplog.KindInsert:
 		if before != nil && !s.converging {
@@ -250,13 +267,13 @@ func (s *State) applyDocument(c *collection, o *oplog.Op, key string) error {
 		}
 		return s.set(c, key, bytes.Clone(o.O))
 	case oplog.KindDelete:
-		if known && before == nil && !s.converging {
+		if is.held && before == nil && !s.converging {
 			s.tally.Missed++
 		}
 		return s.set(c, key, nil)
 	}
 	if before == nil {
-		return s.updateMissing(c, o, key)
+		return s.updateMissing(c, o, is)
 	}
 	after, placeholders, err := oplog.ApplyUpdate(before, o.O)
 	if err != nil {
@@ -269,26 +286,21 @@ func (s *State) applyDocument(c *collection, o *oplog.Op, key string) error {
 }
 
 // updateMissing decides about an update that does not find its document.
-func (s *State) updateMissing(c *collection, o *oplog.Op, key string) error {
-	_, known := c.documents[key]
-	known = known || c.whole
+func (s *State) updateMissing(c *collection, o *oplog.Op, is known) error {
+	key := is.key.Equal()
 	form, err := oplog.FormOf(o.O)
 	switch {
 	case err != nil:
 		return fmt.Errorf("an update on %s: %w", o.NS, err)
-	case form == oplog.FormReplacement && (o.Upsert || !known):
+	case form == oplog.FormReplacement && (o.Upsert || !is.held):
 		return s.set(c, key, bytes.Clone(o.O))
 	case o.Upsert:
-		id, err := o.Key()
-		if err != nil {
-			return err
-		}
-		after, _, err := oplog.ApplyUpdate(id.Filter(), o.O)
+		after, _, err := oplog.ApplyUpdate(is.key.Filter(), o.O)
 		if err != nil {
 			return fmt.Errorf("an update on %s: %w", o.NS, err)
 		}
 		return s.set(c, key, after)
-	case known && s.converging:
+	case is.held && s.converging:
 		return nil
 	}
 	return mismatch("an update of the document %s of %s, which does not exist", o.O2, o.NS)
