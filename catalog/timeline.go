@@ -112,7 +112,7 @@ type Unreachable struct {
 
 // Error gives the reason.
 func (u *Unreachable) Error() string {
-	return fmt.Sprintf("%s cannot be reached: %s", u.Moment, u.Why)
+	return fmt.Sprintf("%s cannot be reached: %s", u.Moment.Clock(), u.Why)
 }
 
 // Tip gives the branch that the cluster is on: the newest one that no other branch left. Empty without branches.
@@ -202,18 +202,18 @@ func (t Timeline) ReachOn(branch format.ID, moment pitr.Timestamp, scope pitr.Sc
 	}
 	refusal := &Unreachable{Moment: moment, Why: s.why(moment)}
 	if inside {
-		refusal.Why = fmt.Sprintf("it lies inside job %s, which was writing from %s to %s", job.Job, job.First, job.Last)
+		refusal.Why = fmt.Sprintf("it lies inside job %s, which was writing from %s to %s", job.Job, job.First.Clock(), job.Last.Clock())
 		if job.Last == pitr.MaxTimestamp {
-			refusal.Why = fmt.Sprintf("job %s has been writing since %s and has not ended", job.Job, job.First)
+			refusal.Why = fmt.Sprintf("job %s has been writing since %s and has not ended", job.Job, job.First.Clock())
 		}
 	}
 	refusal.Earlier, refusal.Later = nearest(s.reachable(), moment)
 	if lost := t.lostSnapshot(); lost.Err != nil && !inside && s.archived(moment) {
 		// The archive is there: what is missing is a snapshot, and one that could have served cannot be read.
-		return Route{}, &pitr.Error{Kind: pitr.KindOf(lost.Err), Op: "look for a way to " + moment.String(),
+		return Route{}, &pitr.Error{Kind: pitr.KindOf(lost.Err), Op: "find a way back",
 			Hint: join(pitr.HintOf(lost.Err), refusal.hint()), Err: fmt.Errorf("%w; %s cannot be used: %w", refusal, lost.Object, lost.Err)}
 	}
-	return Route{}, &pitr.Error{Kind: pitr.KindHole, Op: "look for a way to " + moment.String(),
+	return Route{}, &pitr.Error{Kind: pitr.KindHole, Op: "find a way back",
 		Hint: refusal.hint(), Err: refusal}
 }
 
@@ -238,11 +238,11 @@ func join(hints ...string) string {
 func (u *Unreachable) hint() string {
 	switch {
 	case u.Earlier != 0 && u.Later != 0:
-		return fmt.Sprintf("the nearest reachable moments are %s and %s", u.Earlier, u.Later)
+		return fmt.Sprintf("the nearest reachable moments are %s and %s", u.Earlier.Clock(), u.Later.Clock())
 	case u.Earlier != 0:
-		return fmt.Sprintf("the nearest reachable moment is %s; none follows", u.Earlier)
+		return fmt.Sprintf("the nearest reachable moment is %s; none follows", u.Earlier.Clock())
 	case u.Later != 0:
-		return fmt.Sprintf("the nearest reachable moment is %s; none precedes", u.Later)
+		return fmt.Sprintf("the nearest reachable moment is %s; none precedes", u.Later.Clock())
 	}
 	return "no moment can be reached yet: run `pitr snapshot take`"
 }
