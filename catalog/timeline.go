@@ -244,7 +244,7 @@ func (u *Unreachable) hint() string {
 	case u.Later != 0:
 		return fmt.Sprintf("the nearest reachable moment is %s; none precedes", u.Later.Clock())
 	}
-	return "no moment can be reached yet: run `pitr snapshot take`"
+	return "run `pitr snapshot take`: moments from then on can be reached; those before it stay out of reach"
 }
 
 // survey is a history with its coverage worked out, and what is usable on it for one scope.

@@ -271,7 +271,7 @@ func tableStates(jobs []catalog.Job) map[format.ID]tableRow {
 		switch {
 		case each.Result != nil:
 			row.written = grouped(each.Result.Written)
-		case hasStep(each, "write"):
+		case hasWritten(each):
 			row.open, row.written = true, "some"
 		case len(each.Steps) > 0:
 			row.open = true

@@ -181,7 +181,7 @@ func (p *performer) settle(ctx context.Context, turn *playbook.Turn) (result pla
 	default:
 		result, err = p.goOn(ctx, turn, job)
 		// Of a job that has written no failure may say that nothing was, not even that nobody answered.
-		if err != nil && hasStep(job, "write") && pitr.KindOf(err) != pitr.KindPartial {
+		if err != nil && hasWritten(job) && pitr.KindOf(err) != pitr.KindPartial {
 			err = &pitr.Error{Kind: pitr.KindHalfway, Op: "job " + string(job.ID), Err: err, Hint: pitr.HintOf(stoppedAt(job))}
 		}
 	}
@@ -238,7 +238,7 @@ const (
 // goOn has the person choose what becomes of a job that was stopped; where nobody can be asked it is gone on with, since it
 // was confirmed.
 func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.Job) (playbook.Result, error) {
-	wrote := hasStep(job, "write")
+	wrote := hasWritten(job)
 	isUndo := job.Intent != nil && job.Intent.Kind == format.JobUndo
 	state := "nothing was written yet"
 	switch {
@@ -309,15 +309,16 @@ func (p *performer) resumeJob(ctx context.Context, found catalog.Job) (playbook.
 // stoppedAt is the error of a person who leaves a job where it stands.
 func stoppedAt(job catalog.Job) error {
 	kind := pitr.KindRefused
-	if hasStep(job, "write") {
+	if hasWritten(job) {
 		kind = pitr.KindHalfway
 	}
 	return pitr.Errorf(kind, "job "+string(job.ID), fmt.Sprintf("`pitr resume %[1]s`, `pitr undo %[1]s` or `pitr unfreeze %[1]s`", job.ID), "it was left where it stands")
 }
 
-func hasStep(job catalog.Job, name string) bool {
+// hasWritten reports whether a job has begun to write.
+func hasWritten(job catalog.Job) bool {
 	for _, step := range job.Steps {
-		if step.Step == name {
+		if step.Step == "write" {
 			return true
 		}
 	}
