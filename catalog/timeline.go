@@ -401,16 +401,16 @@ func (s survey) why(moment pitr.Timestamp) string {
 	case len(s.points) == 0:
 		return "there is no snapshot"
 	case moment < first:
-		return fmt.Sprintf("the first snapshot of %s was complete at %s", s.scope, first)
+		return fmt.Sprintf("the first snapshot of %s was complete at %s", s.scope, first.Clock())
 	case moment > end:
-		return fmt.Sprintf("the archive ends at %s", end)
+		return fmt.Sprintf("the archive ends at %s", end.Clock())
 	}
 	for i, window := range s.windows {
 		if window.Contains(moment) {
-			return fmt.Sprintf("no snapshot of %s lies between the break of the archive at %s and it", s.scope, window.After)
+			return fmt.Sprintf("no snapshot of %s lies between the break of the archive at %s and it", s.scope, window.After.Clock())
 		}
 		if i > 0 && s.windows[i-1].Through < moment && moment <= window.After {
-			return fmt.Sprintf("the archive has a hole from %s to %s", s.windows[i-1].Through, window.After)
+			return fmt.Sprintf("the archive has a hole from %s to %s", s.windows[i-1].Through.Clock(), window.After.Clock())
 		}
 	}
 	return "the archive begins later"
