@@ -71,6 +71,15 @@ func (t Timestamp) Before() Timestamp {
 // String gives "seconds:ordinal", the only text form that pitr reads and writes.
 func (t Timestamp) String() string { return fmt.Sprintf("%d:%d", t.Seconds(), t.Ordinal()) }
 
+// Clock is the time for a person to read, with the exact form to type behind it where that tells more than the second.
+func (t Timestamp) Clock() string {
+	text := t.Time().Format("2006-01-02 15:04:05 UTC")
+	if t.Ordinal() == math.MaxUint32 { // the end of a second: nobody typed that ordinal
+		return text
+	}
+	return text + " (" + t.String() + ")"
+}
+
 // MarshalText gives the text form.
 func (t Timestamp) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 

@@ -112,7 +112,7 @@ type Unreachable struct {
 
 // Error gives the reason.
 func (u *Unreachable) Error() string {
-	return fmt.Sprintf("%s cannot be reached: %s", u.Moment, u.Why)
+	return fmt.Sprintf("%s cannot be reached: %s", u.Moment.Clock(), u.Why)
 }
 
 // Tip gives the branch that the cluster is on: the newest one that no other branch left. Empty without branches.
@@ -202,18 +202,18 @@ func (t Timeline) ReachOn(branch format.ID, moment pitr.Timestamp, scope pitr.Sc
 	}
 	refusal := &Unreachable{Moment: moment, Why: s.why(moment)}
 	if inside {
-		refusal.Why = fmt.Sprintf("it lies inside job %s, which was writing from %s to %s", job.Job, job.First, job.Last)
+		refusal.Why = fmt.Sprintf("it lies inside job %s, which was writing from %s to %s", job.Job, job.First.Clock(), job.Last.Clock())
 		if job.Last == pitr.MaxTimestamp {
-			refusal.Why = fmt.Sprintf("job %s has been writing since %s and has not ended", job.Job, job.First)
+			refusal.Why = fmt.Sprintf("job %s has been writing since %s and has not ended", job.Job, job.First.Clock())
 		}
 	}
 	refusal.Earlier, refusal.Later = nearest(s.reachable(), moment)
 	if lost := t.lostSnapshot(); lost.Err != nil && !inside && s.archived(moment) {
 		// The archive is there: what is missing is a snapshot, and one that could have served cannot be read.
-		return Route{}, &pitr.Error{Kind: pitr.KindOf(lost.Err), Op: "look for a way to " + moment.String(),
+		return Route{}, &pitr.Error{Kind: pitr.KindOf(lost.Err), Op: "find a way back",
 			Hint: join(pitr.HintOf(lost.Err), refusal.hint()), Err: fmt.Errorf("%w; %s cannot be used: %w", refusal, lost.Object, lost.Err)}
 	}
-	return Route{}, &pitr.Error{Kind: pitr.KindHole, Op: "look for a way to " + moment.String(),
+	return Route{}, &pitr.Error{Kind: pitr.KindHole, Op: "find a way back",
 		Hint: refusal.hint(), Err: refusal}
 }
 
@@ -238,13 +238,13 @@ func join(hints ...string) string {
 func (u *Unreachable) hint() string {
 	switch {
 	case u.Earlier != 0 && u.Later != 0:
-		return fmt.Sprintf("the nearest reachable moments are %s and %s", u.Earlier, u.Later)
+		return fmt.Sprintf("the nearest reachable moments are %s and %s", u.Earlier.Clock(), u.Later.Clock())
 	case u.Earlier != 0:
-		return fmt.Sprintf("the nearest reachable moment is %s; none follows", u.Earlier)
+		return fmt.Sprintf("the nearest reachable moment is %s; none follows", u.Earlier.Clock())
 	case u.Later != 0:
-		return fmt.Sprintf("the nearest reachable moment is %s; none precedes", u.Later)
+		return fmt.Sprintf("the nearest reachable moment is %s; none precedes", u.Later.Clock())
 	}
-	return "no moment can be reached yet: run `pitr snapshot take`"
+	return "run `pitr snapshot take`: moments from then on can be reached; those before it stay out of reach"
 }
 
 // survey is a history with its coverage worked out, and what is usable on it for one scope.
@@ -401,16 +401,16 @@ func (s survey) why(moment pitr.Timestamp) string {
 	case len(s.points) == 0:
 		return "there is no snapshot"
 	case moment < first:
-		return fmt.Sprintf("the first snapshot of %s was complete at %s", s.scope, first)
+		return fmt.Sprintf("the first snapshot of %s was complete at %s", s.scope, first.Clock())
 	case moment > end:
-		return fmt.Sprintf("the archive ends at %s", end)
+		return fmt.Sprintf("the archive ends at %s", end.Clock())
 	}
 	for i, window := range s.windows {
 		if window.Contains(moment) {
-			return fmt.Sprintf("no snapshot of %s lies between the break of the archive at %s and it", s.scope, window.After)
+			return fmt.Sprintf("no snapshot of %s lies between the break of the archive at %s and it", s.scope, window.After.Clock())
 		}
 		if i > 0 && s.windows[i-1].Through < moment && moment <= window.After {
-			return fmt.Sprintf("the archive has a hole from %s to %s", s.windows[i-1].Through, window.After)
+			return fmt.Sprintf("the archive has a hole from %s to %s", s.windows[i-1].Through.Clock(), window.After.Clock())
 		}
 	}
 	return "the archive begins later"

@@ -317,13 +317,13 @@ func TestRefusalsSayWhy(t *testing.T) {
 		why            string
 		earlier, later pitr.Timestamp
 	}{
-		3:  {"the first snapshot of everything was complete at 0:4", 0, 4},
-		7:  {"it lies inside job j, which was writing from 0:6 to 0:8", 5, 8},
-		12: {"the archive has a hole from 0:10 to 0:14", 10, 25},
-		16: {"no snapshot of everything lies between the break of the archive at 0:14 and it", 10, 25},
-		22: {"no snapshot of everything lies between the break of the archive at 0:20 and it", 10, 25},
-		29: {"job open has been writing since 0:28 and has not ended", 27, 0},
-		40: {"job open has been writing since 0:28 and has not ended", 27, 0},
+		3:  {"the first snapshot of everything was complete at 1970-01-01 00:00:00 UTC (0:4)", 0, 4},
+		7:  {"it lies inside job j, which was writing from 1970-01-01 00:00:00 UTC (0:6) to 1970-01-01 00:00:00 UTC (0:8)", 5, 8},
+		12: {"the archive has a hole from 1970-01-01 00:00:00 UTC (0:10) to 1970-01-01 00:00:00 UTC (0:14)", 10, 25},
+		16: {"no snapshot of everything lies between the break of the archive at 1970-01-01 00:00:00 UTC (0:14) and it", 10, 25},
+		22: {"no snapshot of everything lies between the break of the archive at 1970-01-01 00:00:00 UTC (0:20) and it", 10, 25},
+		29: {"job open has been writing since 1970-01-01 00:00:00 UTC (0:28) and has not ended", 27, 0},
+		40: {"job open has been writing since 1970-01-01 00:00:00 UTC (0:28) and has not ended", 27, 0},
 	} {
 		_, err := timeline.Reach(moment, pitr.Scope{})
 		var refusal *catalog.Unreachable
@@ -333,7 +333,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 	}
 	line.Jobs = nil
 	timeline = catalog.Timeline{Lines: []catalog.Line{line}}
-	for moment, why := range map[pitr.Timestamp]string{31: "the archive ends at 0:30", pitr.MaxTimestamp: "the archive ends at 0:30"} {
+	for moment, why := range map[pitr.Timestamp]string{31: "the archive ends at 1970-01-01 00:00:00 UTC (0:30)", pitr.MaxTimestamp: "the archive ends at 1970-01-01 00:00:00 UTC (0:30)"} {
 		if _, err := timeline.Reach(moment, pitr.Scope{}); err == nil || !errors.As(err, new(*catalog.Unreachable)) || !strings.Contains(err.Error(), why) {
 			t.Errorf("the future: %v", err)
 		}

@@ -331,7 +331,7 @@ func judgeReach(f Facts) []Finding {
 	var found []Finding
 	stretches := f.Timeline.Reachable(tip, pitr.Scope{})
 	if len(stretches) == 0 {
-		found = append(found, bad(check, pitr.Errorf(pitr.KindHole, "", "run `pitr snapshot take`", "no moment can be reached")))
+		found = append(found, bad(check, pitr.Errorf(pitr.KindHole, "", "run `pitr snapshot take`: moments from then on can be reached, those before it stay out of reach", "no moment can be reached")))
 	} else {
 		last := stretches[len(stretches)-1]
 		found = append(found, good(check, "reachable from %s to %s", clock(last.First), clock(last.Last)))

@@ -105,6 +105,8 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Sleep    func(context.Context, time.Duration) error
+	// Waiting is told once whose lease for writing is waited for; nil does not want to know.
+	Waiting func(catalog.LeaseState)
 	// Clock is that of the lease, the machine's when nil.
 	Clock  catalog.Clock
 	Random io.Reader

@@ -81,7 +81,7 @@ func Plan(ctx context.Context, deps Deps, request Request) (Intent, error) {
 	p := planner{deps: deps, request: request}
 	for _, step := range []func(context.Context) error{p.meetCluster, p.reach, p.price, p.compareCatalogs, p.describe} {
 		if err := step(ctx); err != nil {
-			return Intent{}, &pitr.Error{Op: "plan the restore to " + request.To.String(), Err: err}
+			return Intent{}, &pitr.Error{Op: "plan the restore", Err: err}
 		}
 	}
 	return p.intent, nil
@@ -166,7 +166,7 @@ func (p *planner) reach(ctx context.Context) error {
 		return err
 	}
 	if p.request.To > p.intent.Through {
-		return pitr.Errorf(pitr.KindHole, "", "choose a moment up to "+p.intent.Through.String(), "T lies in the future")
+		return pitr.Errorf(pitr.KindHole, "", "choose a moment up to "+p.intent.Through.Clock(), "%s lies in the future", p.request.To.Clock())
 	}
 	timeline, err := p.deps.Repository.Timeline(ctx)
 	if err != nil {

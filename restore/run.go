@@ -131,7 +131,8 @@ func (j *job) partial() error {
 
 // TakeLease takes the lease that every job which writes to a cluster holds.
 func TakeLease(ctx context.Context, deps Deps) (*catalog.Lease, error) {
-	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid(), Clock: deps.Clock})
+	return deps.Repository.Lease(ctx, catalog.LeaseWrite, catalog.LeaseOptions{Holder: deps.Operator, Host: deps.Host, Process: os.Getpid(),
+		Waiting: deps.Waiting, Clock: deps.Clock})
 }
 
 // Release gives it back.

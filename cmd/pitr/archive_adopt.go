@@ -75,7 +75,7 @@ func adoptHistory(ctx context.Context, run *session, c *cli.Context) error {
 			}
 			return nil
 		}
-		if err := run.confirmCluster(repository.ClusterName(), c.String("confirm-target")); err != nil {
+		if err := run.confirmCluster(ctx, repository.ClusterName(), c.String("confirm-target")); err != nil {
 			return err
 		}
 		reason := c.String("reason")
@@ -113,14 +113,14 @@ func (run *session) showAdoption(repository *catalog.Repository, plan oplog.Adop
 }
 
 // confirmCluster has the cluster named where something is decided that no job plans.
-func (run *session) confirmCluster(name, flag string) error {
+func (run *session) confirmCluster(ctx context.Context, name, flag string) error {
 	typed := flag
 	if typed == "" {
 		if !run.interactive {
 			return pitr.Refusef("confirm", "give --confirm-target "+name, "nobody is here to type the name of the cluster")
 		}
 		var err error
-		if typed, err = run.ask("Type the name of the cluster to go on:"); err != nil {
+		if typed, err = run.ask(ctx, "Type the name of the cluster to go on:"); err != nil {
 			return err
 		}
 	}

@@ -78,7 +78,7 @@ func runCopy(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	typed := c.String("confirm-target")
 	if typed == "" && run.interactive {
-		if typed, err = run.ask("Type the address of the target (host:port) to go on:"); err != nil {
+		if typed, err = run.ask(ctx, "Type the address of the target (host:port) to go on:"); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -165,7 +166,8 @@ func (f *search) open(ctx context.Context, since, until string) error {
 
 func (f *search) printEvents() error {
 	if len(f.findings.Events) == 0 && !f.run.json {
-		fmt.Fprintf(f.run.out, "nothing suspicious between %s and %s\n", clockText(f.window.After), clockText(f.window.Through))
+		fmt.Fprintln(f.run.out, wrapped("", fmt.Sprintf("nothing suspicious between %s and %s", clockText(f.window.After), clockText(f.window.Through)), f.run.width))
+		f.run.next("pitr find --since \"6h ago\"", "to look further back; pitr timeline shows how far")
 	}
 	var rows [][]string
 	for _, event := range f.findings.Events {
@@ -189,7 +191,10 @@ func (f *search) printEvents() error {
 	if f.run.json {
 		return nil
 	}
-	return f.run.table(rows)
+	for _, row := range rows {
+		fmt.Fprintln(f.run.out, wrapped(strings.Join(row[:3], "  ")+"  ", printable(row[3]), f.run.width))
+	}
+	return nil
 }
 
 // hideValues takes out of events what must not be shown: the reason of a failed index build names values of its fields.
@@ -267,13 +272,20 @@ func (f *search) printGaps(ctx context.Context) error {
 		if !line.Rebuilt.IsZero() {
 			until = "until " + line.Rebuilt.TS.String()
 		}
-		fmt.Fprintf(f.run.out, "unique index %s of %s was missing from %s %s: %s duplicates in %s groups stand now\n", printable(line.Index),
-			printable(line.NS.String()), line.Dropped.TS, until, grouped(line.Documents), grouped(line.Groups))
+		fmt.Fprintln(f.run.out, wrapped("", printable(fmt.Sprintf("unique index %s of %s was missing from %s %s: %s", line.Index, line.NS,
+			line.Dropped.TS, until, duplicatesText(line))), f.run.width))
 		if line.Doubt != "" {
 			fmt.Fprintf(f.run.out, "  not exact: %s\n", printable(line.Doubt))
 		}
 	}
 	return nil
+}
+
+func duplicatesText(line duplicatesLine) string {
+	if line.Documents == 0 {
+		return "no duplicates stand now"
+	}
+	return counted(line.Documents, "duplicate") + " in " + counted(line.Groups, "group") + " stand now"
 }
 
 func (f *search) printCandidates() error {
@@ -295,11 +307,16 @@ func (f *search) printCandidates() error {
 	if f.run.json || len(rows) == 0 {
 		return nil
 	}
-	fmt.Fprintln(f.run.out, "\nmoments to go back to, with what would be lost:")
-	if err := f.run.table(rows); err != nil {
-		return err
+	fmt.Fprintln(f.run.out, "\nmoments to go back to, the earliest first; going there reverses what came since:")
+	for _, row := range rows {
+		fmt.Fprintln(f.run.out, wrapped(row[0]+"  ", printable(row[1]), f.run.width))
+		fmt.Fprintln(f.run.out, wrapped("        since then ", printable(row[2]), f.run.width))
 	}
-	f.run.next(fmt.Sprintf("pitr restore --to %q --dry-run", rows[0][0]))
+	about := ""
+	if len(rows) > 1 {
+		about = "(the first one; choose yours: the moment before the damage)"
+	}
+	f.run.next(fmt.Sprintf("pitr restore --to %q --dry-run", rows[0][0]), about)
 	return nil
 }
 

@@ -114,10 +114,10 @@ func (run *session) openJob(ctx context.Context, want access) (*job, error) {
 		Past:    restore.InRepository(j.repository, timeline.Tip(), history.Options{}),
 		Archive: archiveThrough{archiver: archiver, repository: j.repository},
 		Evidence: evidence{client: j.reading, repository: j.repository, options: snapshot.Options{
-			Archive: archiver, Operator: operator(), Version: version, Lease: run.lease(), Progress: j.progress, Log: run.log}},
+			Archive: archiver, Operator: operator(), Version: version, Lease: run.leaseAloud(j.progress), Progress: j.progress, Log: run.log}},
 		MissingRights: func(ctx context.Context) ([]string, error) { return j.writing.MissingRights(ctx, cluster.ForWriting) },
 		Writers:       j.reading, Ask: j.askGrown, Operator: operator(), Host: run.lease().Host, Version: version,
-		Workers: 2, Progress: j.progress, Log: run.log,
+		Waiting: run.leaseAloud(j.progress).Waiting, Workers: 2, Progress: j.progress, Log: run.log,
 	}
 	return j, nil
 }
@@ -131,23 +131,38 @@ func (j *job) close(ctx context.Context) {
 
 // askGrown asks whether to go on although more documents are touched than were confirmed; where nobody can be asked the
 // answer is no.
-func (j *job) askGrown(_ context.Context, question restore.Question) (bool, error) {
+func (j *job) askGrown(ctx context.Context, question restore.Question) (bool, error) {
 	if !j.run.interactive {
 		return false, nil
 	}
 	j.progress.Clear()
-	answer, err := j.run.ask(fmt.Sprintf("%s documents were to be written, now it is %s. Go on? Type yes:", grouped(question.Intended), grouped(question.Found)))
+	answer, err := j.run.ask(ctx, fmt.Sprintf("%s documents were to be written, now it is %s. Go on? Type yes:", grouped(question.Intended), grouped(question.Found)))
 	return answer == "yes", err
 }
 
-// ask puts one question to the person at the terminal.
-func (run *session) ask(question string) (string, error) {
+// ask puts one question to the person at the terminal and waits for the answer, or for the end of the run: a person who is
+// asked can still stop by Ctrl-C.
+func (run *session) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprintf(run.err, "%s ", question)
-	answer, err := readLine(run.in)
-	if err != nil {
-		return "", pitr.Refusef("ask", "run the command on a terminal, or give the flags that its --help names", "nobody answered")
+	type reply struct {
+		line string
+		err  error
 	}
-	return answer, nil
+	replies := make(chan reply, 1)
+	go func() {
+		line, err := readLine(run.in)
+		replies <- reply{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(run.err)
+		return "", pitr.Errorf(pitr.KindInterrupted, "ask", "", "%w", context.Cause(ctx))
+	case got := <-replies:
+		if got.err != nil {
+			return "", pitr.Refusef("ask", "run the command on a terminal, or give the flags that its --help names", "nobody answered")
+		}
+		return got.line, nil
+	}
 }
 
 // readLine reads one line and not a byte more: what follows is the answer to the next question.
@@ -167,7 +182,7 @@ func readLine(in io.Reader) (string, error) {
 }
 
 // confirm has the cluster named: by the flag, or by typing it. The name is bound to nothing else: no `--yes` suffices.
-func (j *job) confirm(intent restore.Intent, flag string) (restore.Confirmed, error) {
+func (j *job) confirm(ctx context.Context, intent restore.Intent, flag string) (restore.Confirmed, error) {
 	typed := flag
 	if typed == "" {
 		if !j.run.interactive { // case W05
@@ -175,7 +190,7 @@ func (j *job) confirm(intent restore.Intent, flag string) (restore.Confirmed, er
 				"nobody is here to type the name of the cluster")
 		}
 		var err error
-		if typed, err = j.run.ask("Type the name of the cluster to go on:"); err != nil {
+		if typed, err = j.run.ask(ctx, "Type the name of the cluster to go on:"); err != nil {
 			return restore.Confirmed{}, err
 		}
 	}
@@ -191,15 +206,13 @@ func (j *job) showIntent(intent restore.Intent) {
 	fmt.Fprintf(out, "scope     %s\n", printable(intent.Scope.String()))
 	j.showWriters(intent.Writers)
 	for _, way := range intent.Ways {
-		fmt.Fprintf(out, "%-9s %s: %s records touched\n", way.Way, printable(way.NS.String()), grouped(way.Touched))
+		fmt.Fprintf(out, "%-9s %s: %s touched\n", way.Way, printable(way.NS.String()), counted(way.Touched, "record"))
 	}
 	for _, price := range intent.Catalog {
 		fmt.Fprintf(out, "catalog   %s\n          (%s)\n", printable(price.Step), printable(price.Price))
 	}
-	for _, class := range classOrder {
-		if n := intent.Touched[class]; n > 0 {
-			fmt.Fprintf(out, "records   %s %s\n", grouped(n), class)
-		}
+	if text := priceText(intent.Touched); text != "" {
+		fmt.Fprintln(out, wrapped(fmt.Sprintf("%-9s ", touchedLabel(intent)), text, j.run.width))
 	}
 	fmt.Fprintln(out, wrapped("freeze    ", fmt.Sprintf("by %s: %s", intent.Detail.Way, printable(intent.Detail.WayReason)), j.run.width))
 	if intent.Estimate > 0 {
@@ -208,6 +221,14 @@ func (j *job) showIntent(intent restore.Intent) {
 	for _, refusal := range intent.Refused {
 		fmt.Fprintf(out, "refused   %s; %s\n", printable(refusalText(refusal)), printable(refusal.Hint))
 	}
+}
+
+// touchedLabel says what becomes of the changes that are counted: a restore reverses them, an undo makes them again.
+func touchedLabel(intent restore.Intent) string {
+	if intent.Kind == format.JobRewind {
+		return "reverses"
+	}
+	return "records"
 }
 
 // refusalText says what stands in the way, and where when that is one namespace.

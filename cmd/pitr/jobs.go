@@ -106,7 +106,7 @@ func undoJob(ctx context.Context, run *session, c *cli.Context) error {
 		}
 		return nil
 	}
-	confirmed, err := job.confirm(intent, c.String("confirm-target"))
+	confirmed, err := job.confirm(ctx, intent, c.String("confirm-target"))
 	if err != nil {
 		return err
 	}
@@ -227,14 +227,20 @@ func listJobs(ctx context.Context, run *session, _ *cli.Context) error {
 	}
 	// Ids tell the second only: two jobs of one second stand in any order.
 	slices.SortStableFunc(lines, func(a, b jobLine) int { return a.Created.Compare(b.Created) })
-	rows := [][]string{{"JOB", "KIND", "TO", "STATE", "WRITTEN", "LOST"}}
+	rows := [][]string{{"JOB", "KIND", "TO (UTC)", "STATE", "WRITTEN"}}
+	states := tableStates(jobs)
+	var halfway format.ID
 	for _, line := range lines {
 		if run.json {
 			if err := run.line(line); err != nil {
 				return err
 			}
 		}
-		rows = append(rows, []string{string(line.Job), string(line.Kind), line.To.String(), line.State, grouped(line.Restored), grouped(line.Lost)})
+		row := states[line.Job]
+		if row.open {
+			halfway = line.Job
+		}
+		rows = append(rows, []string{string(line.Job), string(line.Kind), line.To.Time().Format("01-02 15:04:05"), row.state, row.written})
 	}
 	switch {
 	case run.json:
@@ -244,5 +250,45 @@ func listJobs(ctx context.Context, run *session, _ *cli.Context) error {
 		run.next("pitr find --since \"2h ago\"")
 		return nil
 	}
-	return run.table(rows)
+	if err := run.table(rows); err != nil || halfway == "" {
+		return err
+	}
+	run.next("pitr resume "+string(halfway), "goes on with it, pitr undo "+string(halfway)+" takes it back")
+	return nil
+}
+
+// tableRow is what the list says of a job for people: whether it stands half-way, was taken back, and what it wrote, where
+// that is known.
+type tableRow struct {
+	state, written string
+	open           bool
+}
+
+func tableStates(jobs []catalog.Job) map[format.ID]tableRow {
+	rows := map[format.ID]tableRow{}
+	for _, each := range jobs {
+		row := tableRow{state: jobState(each), written: "0"}
+		switch {
+		case each.Result != nil:
+			row.written = grouped(each.Result.Written)
+		case hasWritten(each):
+			row.open, row.written = true, "some"
+		case len(each.Steps) > 0:
+			row.open = true
+		case len(each.Steps) == 0:
+			row.state = "not begun"
+		}
+		rows[each.ID] = row
+	}
+	for _, each := range jobs {
+		if each.Intent == nil || each.Intent.Kind != format.JobUndo || !each.Done() {
+			continue
+		}
+		if row, there := rows[each.Intent.Job]; there {
+			row.state += ", undone"
+			row.open = false
+			rows[each.Intent.Job] = row
+		}
+	}
+	return rows
 }

@@ -83,7 +83,7 @@ func (run *session) second(ctx context.Context, around surroundings, moment pitr
 	if !run.interactive {
 		return 0, pitr.Errorf(pitr.KindInvalid, "read the moment", hint, "%d entries lie in that second", entries)
 	}
-	answer, err := run.ask(fmt.Sprintf("%d entries lie in %s. Before or through them? Type before or through:", entries, shown))
+	answer, err := run.ask(ctx, fmt.Sprintf("%d entries lie in %s. Before or through them? Type before or through:", entries, shown))
 	switch {
 	case err != nil:
 		return 0, err

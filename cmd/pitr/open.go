@@ -155,6 +155,25 @@ func (run *session) lease() catalog.LeaseOptions {
 	return catalog.LeaseOptions{Holder: operator(), Host: host, Boot: bootID(), Process: os.Getpid()}
 }
 
+// leaseAloud is the same of a run that says at once whom it waits for: a person who sees nothing move for a minute begins
+// to try things.
+func (run *session) leaseAloud(shown *progress) catalog.LeaseOptions {
+	options := run.lease()
+	options.Waiting = func(holder catalog.LeaseState) {
+		shown.Clear()
+		if run.calm {
+			return
+		}
+		fmt.Fprintln(run.err, wrapped("", printable(fmt.Sprintf("%s (process %d on %s) is at work since %s, or was cut off", holder.Owner(),
+			holder.Record.Process, holder.Record.Host, holder.Record.Taken.UTC().Format("15:04:05 UTC"))), run.width))
+		fmt.Fprintln(run.err, wrapped("", signOfLife, run.width))
+	}
+	return options
+}
+
+// signOfLife is said before the time that it takes to know whether the holder of a lease is alive.
+const signOfLife = "looking for a sign of life: at most a minute ..."
+
 // operator is user@host, for people who read a repository later.
 func operator() string {
 	name := "unknown"

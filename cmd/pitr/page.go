@@ -53,7 +53,8 @@ func (r *jobReport) writePage(ctx context.Context, file pageFile) error {
 	if r.run.json {
 		return r.run.line(map[string]any{"type": "page", "v": 1, "file": file.name, "bytes": page.Len()})
 	}
-	fmt.Fprintf(r.run.out, "wrote %s, %s: open it in a browser, it needs nothing else\n", file.name, sizeText(int64(page.Len())))
+	fmt.Fprintln(r.run.out, wrapped("", fmt.Sprintf("wrote %s, %s: open it in a browser, it needs nothing else", file.name,
+		sizeText(int64(page.Len()))), r.run.width))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -181,7 +182,8 @@ func (p *performer) begin(ctx context.Context, options playbook.Options, given *
 		}
 		if open && earlier.Outcome == "" {
 			return playbook.State{}, pitr.Refusef("begin a playbook", "`pitr playbook run --resume "+string(earlier.Run)+"` goes on with it",
-				"run %s, begun by %s, stands at %s with job %s", earlier.Run, earlier.Operator, earlier.Where(), job)
+				"run %s, begun by %s, stands at %s with job %s, which has not ended: records may be half-way and writes blocked",
+				earlier.Run, earlier.Operator, earlier.Where(), job)
 		}
 	}
 	p.steps = len(procedure.Steps)
@@ -236,17 +238,23 @@ func (p *performer) resume(ctx context.Context, options playbook.Options, given 
 	return playbook.Resume(ctx, options, id, given)
 }
 
-// bury outwaits the dead holder of the lease for writing while the one of the playbook is outwaited, too: both died at
-// once, and the cluster may stand blocked meanwhile. The lease is given back at once, for the job that goes on. A holder
-// who lives keeps it, and the job will say so.
+// bury outwaits the dead holder of the leases for writing and for the export while the one of the playbook is outwaited,
+// too: all died at once, and the cluster may stand blocked meanwhile. A lease is given back at once, for the job that goes
+// on. A holder who lives keeps it, and the job will say so.
 func (p *performer) bury(ctx context.Context) {
+	var waits sync.WaitGroup
+	for _, name := range []string{catalog.LeaseWrite, catalog.LeaseSnapshot} {
+		waits.Go(func() {
+			if lease, err := p.repository.Lease(ctx, name, p.run.lease()); err == nil {
+				_ = lease.Release(ctx) // one that is not given back is over by itself
+			}
+		})
+	}
 	done := make(chan struct{})
 	p.buried = done
 	go func() {
-		defer close(done)
-		if lease, err := p.repository.Lease(ctx, catalog.LeaseWrite, p.run.lease()); err == nil {
-			_ = lease.Release(ctx) // one that is not given back is over by itself
-		}
+		waits.Wait()
+		close(done)
 	}()
 }
 

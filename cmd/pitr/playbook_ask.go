@@ -18,28 +18,10 @@ const (
 // tries is how often a question is put before the run stops there.
 const tries = 3
 
-// ask puts one question and waits for the answer, or for the end of the run: a person who is asked can still stop by Ctrl-C.
+// ask puts one question, apart from what stands above it.
 func (p *performer) ask(ctx context.Context, question string) (string, error) {
-	fmt.Fprintf(p.run.err, "\n%s ", question)
-	type reply struct {
-		line string
-		err  error
-	}
-	replies := make(chan reply, 1)
-	go func() {
-		line, err := readLine(p.run.in)
-		replies <- reply{line, err}
-	}()
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(p.run.err)
-		return "", pitr.Errorf(pitr.KindInterrupted, "ask", "", "%w", context.Cause(ctx))
-	case got := <-replies:
-		if got.err != nil {
-			return "", pitr.Refusef("ask", "run it on a terminal, or give the flags that `pitr playbook run --help` names", "nobody answered")
-		}
-		return got.line, nil
-	}
+	fmt.Fprintln(p.run.err)
+	return p.run.ask(ctx, question)
 }
 
 func errStopped() error { return pitr.Refusef("ask", "", "you stopped here") }
@@ -64,8 +46,9 @@ func (p *performer) choose(ctx context.Context, turn *playbook.Turn, question st
 		case answer == wordStop:
 			return errStopped()
 		}
+		fmt.Fprintln(p.run.err, "Type the word go to go on, or the word stop.")
 	}
-	return errStopped()
+	return pitr.Refusef("ask", "", "neither go nor stop was typed")
 }
 
 // pick has one of several ways chosen by its number.
@@ -78,6 +61,7 @@ func (p *performer) pick(ctx context.Context, ways []string) (string, error) {
 		if number, err := strconv.Atoi(answer); err == nil && number >= 1 && number <= len(ways) {
 			return ways[number-1], nil
 		}
+		fmt.Fprintf(p.run.err, "Type a number from 1 to %d.\n", len(ways))
 	}
 	return "", pitr.Refusef("ask", "", "no way was chosen")
 }
@@ -105,7 +89,7 @@ func (p *performer) target(ctx context.Context, turn *playbook.Turn, decided pla
 		case typed == wordStop:
 			return "", errStopped()
 		}
-		fmt.Fprintln(p.run.err, "That is not its name. It stands at the top, exactly as it must be typed.")
+		fmt.Fprintln(p.run.err, "That is not its name. It stands above, behind the word cluster; or type stop.")
 	}
 	return "", pitr.Refusef("confirm the target", "type the name of the cluster as `pitr init` was given it", "the name was not typed")
 }

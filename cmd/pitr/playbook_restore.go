@@ -79,6 +79,7 @@ func (p *performer) carryOut(ctx context.Context, turn *playbook.Turn, job *job,
 	if err != nil {
 		return playbook.Result{}, err
 	}
+	p.ifCutOff(turn.State.Run)
 	outcome, err := restore.Run(ctx, job.deps, what.intent, confirmed)
 	return p.ended(ctx, job, outcome, err)
 }
@@ -106,8 +107,8 @@ func (p *performer) jobResult(ctx context.Context, id format.ID) (playbook.Resul
 		return playbook.Result{}, err
 	}
 	line := newJobLine(found)
-	fmt.Fprintln(p.stepSession().out, wrapped("", fmt.Sprintf("job %s is done and checked: %s records written, frozen for %.1f s", id, grouped(line.Restored),
-		line.SecondsFrozen), p.width()))
+	fmt.Fprintln(p.stepSession().out, wrapped("", fmt.Sprintf("job %s is done and checked: %s written, frozen for %.1f s", id,
+		counted(line.Restored, "record"), line.SecondsFrozen), p.width()))
 	result := playbook.Result{Job: id, Facts: []playbook.Fact{
 		{Name: "back to", Value: clockText(line.To)},
 		{Name: "records touched", Value: grouped(line.Touched)},
@@ -132,12 +133,12 @@ func (p *performer) showIntent(what carried) {
 	if text := intent.Scope.String(); len(intent.Scope.Only)+len(intent.Scope.Except) > 0 {
 		say("scope", text)
 	}
-	say("records", priceText(intent.Touched))
+	say(touchedLabel(intent), priceText(intent.Touched))
 	for _, way := range intent.Ways[:min(most+1, len(intent.Ways))] {
-		say(string(way.Way), way.NS.String()+": "+grouped(way.Touched)+" records touched")
+		say(string(way.Way), way.NS.String()+": "+counted(way.Touched, "record")+" touched")
 	}
 	if more := len(intent.Ways) - most - 1; more > 0 {
-		say("", fmt.Sprintf("and %d more collections", more))
+		say("", "and "+counted(int64(more), "more collection"))
 	}
 	for _, price := range intent.Catalog[:min(most, len(intent.Catalog))] {
 		text := price.Step
@@ -180,7 +181,7 @@ func (p *performer) settle(ctx context.Context, turn *playbook.Turn) (result pla
 	default:
 		result, err = p.goOn(ctx, turn, job)
 		// Of a job that has written no failure may say that nothing was, not even that nobody answered.
-		if err != nil && hasStep(job, "write") && pitr.KindOf(err) != pitr.KindPartial {
+		if err != nil && hasWritten(job) && pitr.KindOf(err) != pitr.KindPartial {
 			err = &pitr.Error{Kind: pitr.KindHalfway, Op: "job " + string(job.ID), Err: err, Hint: pitr.HintOf(stoppedAt(job))}
 		}
 	}
@@ -237,13 +238,16 @@ const (
 // goOn has the person choose what becomes of a job that was stopped; where nobody can be asked it is gone on with, since it
 // was confirmed.
 func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.Job) (playbook.Result, error) {
-	wrote := hasStep(job, "write")
+	wrote := hasWritten(job)
 	isUndo := job.Intent != nil && job.Intent.Kind == format.JobUndo
-	state := "nothing was written yet; the write block may stand"
-	if wrote {
+	state := "nothing was written yet"
+	switch {
+	case wrote:
 		state = "some records are written, the write block may stand; the evidence is safe"
+	case len(job.Steps) > 0:
+		state += "; the write block may stand"
 	}
-	fmt.Fprintln(p.run.err, wrapped("", fmt.Sprintf("Job %s of this step was cut off (%s): %s.", job.ID, jobState(job), state), p.width()))
+	fmt.Fprintln(p.run.err, wrapped("", fmt.Sprintf("Job %s of this step was cut off: %s.", job.ID, state), p.width()))
 	ways := []string{wayResume, wayStop}
 	if wrote && !isUndo {
 		ways = []string{wayResume, wayUndo, wayStop}
@@ -282,24 +286,39 @@ func (p *performer) goOn(ctx context.Context, turn *playbook.Turn, job catalog.J
 	if err := turn.Decide(ctx, decided); err != nil {
 		return playbook.Result{}, err
 	}
-	if err := p.runWords(ctx, []string{"resume", string(job.ID)}); err != nil && pitr.KindOf(err) != pitr.KindPartial {
+	return p.resumeJob(ctx, job)
+}
+
+// resumeJob goes on with a job. Its end is told once, and what comes next by the playbook itself.
+func (p *performer) resumeJob(ctx context.Context, found catalog.Job) (playbook.Result, error) {
+	if found.Intent != nil && found.Intent.Kind == format.JobReconcile { // it tells its end in words of its own
+		if err := p.runWords(ctx, []string{"resume", string(found.ID)}); err != nil && pitr.KindOf(err) != pitr.KindPartial {
+			return playbook.Result{}, err
+		}
+		return p.jobResult(ctx, found.ID)
+	}
+	job, err := p.stepSession().openJob(ctx, writing)
+	if err != nil {
 		return playbook.Result{}, err
 	}
-	return p.jobResult(ctx, job.ID)
+	defer job.close(ctx)
+	outcome, err := restore.Resume(ctx, job.deps, found.ID)
+	return p.ended(ctx, job, outcome, err)
 }
 
 // stoppedAt is the error of a person who leaves a job where it stands.
 func stoppedAt(job catalog.Job) error {
 	kind := pitr.KindRefused
-	if hasStep(job, "write") {
+	if hasWritten(job) {
 		kind = pitr.KindHalfway
 	}
 	return pitr.Errorf(kind, "job "+string(job.ID), fmt.Sprintf("`pitr resume %[1]s`, `pitr undo %[1]s` or `pitr unfreeze %[1]s`", job.ID), "it was left where it stands")
 }
 
-func hasStep(job catalog.Job, name string) bool {
+// hasWritten reports whether a job has begun to write.
+func hasWritten(job catalog.Job) bool {
 	for _, step := range job.Steps {
-		if step.Step == name {
+		if step.Step == "write" {
 			return true
 		}
 	}
@@ -344,7 +363,7 @@ func (p *performer) moment(ctx context.Context, turn *playbook.Turn) (string, er
 		case notNumber == nil && number >= 1 && number <= min(len(choices), mostChoices):
 			answer = choices[number-1].To
 		case notNumber == nil:
-			fmt.Fprintf(p.run.err, "there is no number %d\n", number)
+			fmt.Fprintf(p.run.err, "type a number from 1 to %d\n", min(len(choices), mostChoices))
 			continue
 		default:
 			if _, err := pitr.ParseTime(answer, pitr.TimeContext{Now: p.run.now()}); err != nil {
@@ -366,12 +385,12 @@ func (p *performer) showChoices(choices []playbook.Choice) {
 		fmt.Fprintln(out, "Nothing suspicious was found, so no moment is offered: type one.")
 		return
 	}
-	fmt.Fprintln(out, "Moments to go back to, the earliest first, and what going there takes away:")
+	fmt.Fprintln(out, "Moments to go back to, the earliest first. Going there reverses what came since:")
 	for i, choice := range choices[:min(len(choices), mostChoices)] {
 		fmt.Fprintln(out, wrapped(fmt.Sprintf("%2d  ", i+1), printable(choice.What), p.width()))
-		fmt.Fprintln(out, wrapped("      ", printable(choice.Price), p.width()))
+		fmt.Fprintln(out, wrapped("      since then ", printable(choice.Price), p.width()))
 	}
 	if more := len(choices) - mostChoices; more > 0 {
-		fmt.Fprintf(out, "and %d later ones: pitr find\n", more)
+		fmt.Fprintf(out, "and %s: pitr find\n", counted(int64(more), "later moment"))
 	}
 }

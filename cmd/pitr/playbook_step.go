@@ -161,9 +161,9 @@ func (p *performer) find(ctx context.Context, turn *playbook.Turn) (playbook.Res
 	f.showEvents(p.width())
 	result := playbook.Result{Facts: []playbook.Fact{{Name: "events", Value: fmt.Sprint(len(f.findings.Events))}}}
 	for _, gap := range gaps {
-		text := fmt.Sprintf("%s of %s: %s duplicates in %s groups", gap.Index, gap.NS, grouped(gap.Documents), grouped(gap.Groups))
+		text := fmt.Sprintf("%s of %s: %s", gap.Index, gap.NS, duplicatesText(gap))
 		result.Facts = append(result.Facts, playbook.Fact{Name: "unique index missing", Value: text})
-		fmt.Fprintln(run.out, wrapped("", "unique index "+printable(text)+" stand now", p.width()))
+		fmt.Fprintln(run.out, wrapped("", "unique index missing: "+printable(text), p.width()))
 	}
 	for _, candidate := range f.candidates {
 		result.Choices = append(result.Choices, playbook.Choice{To: "before " + candidate.Event.OpTime.TS.String(),
@@ -286,17 +286,22 @@ func (p *performer) Heard(entry playbook.Entry) {
 	out := p.run.err
 	switch entry.Event {
 	case format.PlaybookBegun:
-		fmt.Fprintf(out, "playbook %s, cluster %s\nif it is cut off: pitr playbook run --resume %s\n",
-			printable(entry.Procedure.Name), printable(entry.Procedure.Cluster), entry.Run)
+		fmt.Fprintf(out, "playbook %s, cluster %s\n", printable(entry.Procedure.Name), printable(entry.Procedure.Cluster))
+		p.ifCutOff(entry.Run)
 	case format.PlaybookResumed:
 		fmt.Fprintf(out, "going on with playbook run %s\n", entry.Run)
 	case format.PlaybookStep:
 		title := fmt.Sprintf("-- step %d of %d: %s ", entry.Step, p.steps, printable(titleOf(entry.Command)))
 		fmt.Fprintf(out, "\n%s%s\n", title, strings.Repeat("-", max(2, p.width()-1-len(title))))
 	case format.PlaybookVisited:
-		fmt.Fprintf(out, "note: %s on %s wanted to run a playbook at %s and was told that you are at it\n", printable(entry.Operator),
-			printable(entry.Host), entry.Taken.UTC().Format("15:04:05 UTC"))
+		fmt.Fprintln(out, wrapped("note: ", fmt.Sprintf("%s on %s wanted to run a playbook at %s and was told that you are at it", printable(entry.Operator),
+			printable(entry.Host), entry.Taken.UTC().Format("15:04:05 UTC")), p.width()))
 	}
+}
+
+// ifCutOff says how to go on. It is said at the beginning, and again where the job begins: the first has scrolled away by then.
+func (p *performer) ifCutOff(run format.ID) {
+	fmt.Fprintf(p.run.err, "if it is cut off: pitr playbook run --resume %s\n", run)
 }
 
 // titles say in words what the steps of an incident are for.
@@ -324,7 +329,7 @@ func (p *performer) Waiting(holder catalog.LeaseState, at playbook.State) {
 		text += fmt.Sprintf(": run %s, %s", at.Run, at.Where())
 	}
 	fmt.Fprintln(p.run.err, wrapped("", printable(text), p.width()))
-	fmt.Fprintln(p.run.err, "looking for a sign of life: at most a minute ...")
+	fmt.Fprintln(p.run.err, wrapped("", signOfLife, p.width()))
 }
 
 func (p *performer) width() int {
@@ -344,7 +349,7 @@ func (p *performer) farewell(state playbook.State, file transcriptFile) {
 	if p.written != "" {
 		fmt.Fprintf(p.run.out, "give %s to the people who know the data\n", printable(p.written))
 	}
-	p.run.next("pitr reconcile plan " + string(line.Job))
+	p.run.next("pitr reconcile plan "+string(line.Job)+" --review lost.xlsx", "a file for them to decide in")
 	fmt.Fprintf(p.run.err, "      pitr undo %s   takes it all back\n", line.Job)
 	if file.name == "" {
 		fmt.Fprintf(p.run.err, "      pitr playbook show %s   what was done, for the others\n", state.Run)

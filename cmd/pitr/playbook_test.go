@@ -130,7 +130,7 @@ func TestPlaybookByAPerson(t *testing.T) {
 	s.hasIndex(true)
 	s.unblocked(t)
 	s.whole(t)
-	for _, want := range []string{"enrollment-service", "tenant_id_id_data_sha256", "pitr reconcile plan ", "That is not its name"} {
+	for _, want := range []string{"enrollment-service", "tenant_id_id_data_sha256", " --review lost.xlsx", "That is not its name", "Type the word go"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("nobody was told of %q", want)
 		}

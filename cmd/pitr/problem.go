@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -23,7 +24,7 @@ func (p problem) state() string {
 	case p.code == exitHalfway:
 		return "the job began to write and stopped; the evidence is safe, and a write block stands if there was one"
 	case p.code >= exitNotFound && p.code <= exitLimit:
-		return "nothing was written to a cluster"
+		return "nothing was written to a cluster by this command"
 	case p.code == exitUsage:
 		return "nothing was done"
 	case p.code == exitPartial:
@@ -45,9 +46,18 @@ type errorLine struct {
 	Next    string `json:"next,omitempty"`
 }
 
+// runAgain is the way on for a run that somebody stopped before it wrote: where it was when the signal came helps nobody.
+const runAgain = "run the same command again when you are ready"
+
 // text gives what happened and the next command, safe to print.
 func (p problem) text() (message, next string) {
 	next = printable(pitr.HintOf(p.err))
+	switch p.code {
+	case exitInterrupted:
+		return "stopped by an interrupt (Ctrl-C)", cmp.Or(next, runAgain)
+	case exitTerminated:
+		return "stopped by a signal (SIGTERM)", cmp.Or(next, runAgain)
+	}
 	if next == "" && p.code != exitDifferent {
 		next = "run the same command with --log-level debug and report what it prints"
 	}

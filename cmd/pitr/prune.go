@@ -48,7 +48,7 @@ func pruneRepository(ctx context.Context, run *session, c *cli.Context) error {
 	outcome, err := prune.Run(ctx, repository, prune.Options{Policy: policy, Lease: run.lease(), Operator: operator(), Progress: shown,
 		Confirm: func(plan prune.Plan) error {
 			shown.Clear()
-			return run.confirmPrune(repository, plan, c.String("confirm-target"))
+			return run.confirmPrune(ctx, repository, plan, c.String("confirm-target"))
 		}})
 	shown.Clear()
 	if err != nil && pitr.KindOf(err) != pitr.KindPartial {
@@ -61,7 +61,7 @@ func pruneRepository(ctx context.Context, run *session, c *cli.Context) error {
 }
 
 // confirmPrune has the cluster named before a plan is carried out that takes more than half. // case R04
-func (run *session) confirmPrune(repository *catalog.Repository, plan prune.Plan, typed string) error {
+func (run *session) confirmPrune(ctx context.Context, repository *catalog.Repository, plan prune.Plan, typed string) error {
 	name := repository.ClusterName()
 	if typed == "" && !run.interactive {
 		return pitr.Refusef("prune", "look at `pitr prune`, then give --confirm-target "+name, "%s, and nobody is here to confirm it", plan.Drastic())
@@ -73,7 +73,7 @@ func (run *session) confirmPrune(repository *catalog.Repository, plan prune.Plan
 			}
 		}
 		var err error
-		if typed, err = run.ask(plan.Drastic() + ". Type the name of the cluster to go on:"); err != nil {
+		if typed, err = run.ask(ctx, plan.Drastic()+". Type the name of the cluster to go on:"); err != nil {
 			return err
 		}
 	}

@@ -123,8 +123,8 @@ func (run *session) reviewPlan(plan *reconcile.Plan, source reviewSource, file s
 	if run.json {
 		return run.line(written)
 	}
-	fmt.Fprintf(run.out, "wrote %s: %s records, %s of them suggested to be put back\n", file, grouped(written.Records),
-		grouped(written.Suggested[reconcile.DecisionPutBack]))
+	fmt.Fprintln(run.out, wrapped("", fmt.Sprintf("wrote %s: %s, %s suggested to be put back", file, counted(written.Records, "record"),
+		grouped(written.Suggested[reconcile.DecisionPutBack])), run.width))
 	run.next(fmt.Sprintf("pitr reconcile import %s %s", plan.Job, file), "when people have filled its column decision")
 	return nil
 }
@@ -400,7 +400,7 @@ func (j *job) applyDecisions(ctx context.Context, a application) error {
 	if proposal.Total() == 0 || a.dryRun {
 		return j.endApply(ctx, reconcile.Outcome{Nothing: proposal.Nothing, LeftOut: proposal.LeftOut}, leftOutError(proposal.LeftOut))
 	}
-	confirmed, err := j.confirm(proposal.Intent, a.typed)
+	confirmed, err := j.confirm(ctx, proposal.Intent, a.typed)
 	if err != nil {
 		return err
 	}

@@ -200,7 +200,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	line := newJobLine(r.job)
 	if !r.run.json {
-		fmt.Fprintf(r.run.out, "job %s (%s) %s: %s\n", line.Job, line.Kind, aboutJob(r.job), line.State)
+		fmt.Fprintln(r.run.out, wrapped("", fmt.Sprintf("job %s (%s) %s: %s", line.Job, line.Kind, aboutJob(r.job), line.State), r.run.width))
 	}
 	for change, err := range r.records(ctx, printer.Step) {
 		if err != nil {
@@ -223,7 +223,7 @@ func (r *jobReport) print(ctx context.Context, summaryOnly bool) error {
 	}
 	fmt.Fprintf(r.run.out, "in all: %s\n", priceText(r.job.Changes.Documents))
 	if len(r.duplicates) > 0 {
-		fmt.Fprintf(r.run.out, "%d groups of duplicates stood at the end of the gap\n", len(r.duplicates))
+		fmt.Fprintf(r.run.out, "%s of duplicates stood at the end of the gap\n", counted(int64(len(r.duplicates)), "group"))
 	}
 	r.run.next("pitr report "+string(line.Job)+" --html lost.html --live", "for the people who know the data")
 	return nil

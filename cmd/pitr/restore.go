@@ -61,11 +61,11 @@ func runRestore(ctx context.Context, run *session, c *cli.Context) error {
 	}
 	if c.Bool("dry-run") {
 		if !run.json {
-			run.next(fmt.Sprintf("pitr restore --to %q", c.String("to")), "(this was a dry run: nothing was written)")
+			run.next(fmt.Sprintf("pitr restore --to %q", c.String("to")), "(that was a dry run: nothing was written)")
 		}
 		return nil
 	}
-	confirmed, err := job.confirm(intent, c.String("confirm-target"))
+	confirmed, err := job.confirm(ctx, intent, c.String("confirm-target"))
 	if err != nil {
 		return err
 	}
@@ -163,12 +163,18 @@ func (j *job) end(ctx context.Context, outcome restore.Outcome, err error) error
 		}
 		return err
 	}
-	lost := grouped(line.Lost) + " of the gap listed as lost or changed"
+	fmt.Fprintf(j.run.out, "job %s is done and checked\n", outcome.Job)
 	if line.Kind == format.JobUndo {
-		lost = grouped(int64(len(outcome.LeftAlone))) + " things left alone"
+		fmt.Fprintln(j.run.out, wrapped("", fmt.Sprintf("%s written, %s left alone, frozen for %.1f s", counted(line.Restored, "record"),
+			counted(int64(len(outcome.LeftAlone)), "thing"), line.SecondsFrozen), j.run.width))
+		j.run.next("pitr find --since \"2h ago\"", "(to choose another moment)")
+		return err
 	}
-	fmt.Fprintf(j.run.out, "job %s is done and checked\n%s records written, %s, frozen for %.1f s\n",
-		outcome.Job, grouped(line.Restored), lost, line.SecondsFrozen)
-	j.run.next("pitr report "+string(outcome.Job)+" --html lost.html", "(and pitr undo "+string(outcome.Job)+" takes it all back)")
+	fmt.Fprintln(j.run.out, wrapped("", fmt.Sprintf("%s written, %s of the gap listed as lost or changed, frozen for %.1f s", counted(line.Restored, "record"),
+		grouped(line.Lost), line.SecondsFrozen), j.run.width))
+	j.run.next("pitr report "+string(outcome.Job)+" --html lost.html", "for the people who know the data")
+	if !j.run.calm {
+		fmt.Fprintf(j.run.err, "      pitr undo %s   takes it all back\n", outcome.Job)
+	}
 	return err
 }

@@ -23,12 +23,30 @@ func (run *session) lines() (*report.Lines, error) {
 	return report.NewLines(run.out, redactor), nil
 }
 
-// next names the command that a person will want next, on the talk stream.
+// next names the command that a person will want next, on the talk stream. What is said about it goes below it where the
+// screen is too narrow for both; the command itself is never broken, for it is there to be copied.
 func (run *session) next(command string, more ...string) {
 	if run.calm {
 		return
 	}
-	fmt.Fprintf(run.err, "next: %s\n", strings.TrimSpace(command+" "+strings.Join(more, " ")))
+	const label = "next: "
+	about := strings.TrimSpace(strings.Join(more, " "))
+	line := strings.TrimSpace(label + command + " " + about)
+	if run.width > 0 && len(line) > run.width {
+		line = label + command
+		if about != "" {
+			line += "\n" + wrapped(strings.Repeat(" ", len(label)), about, run.width)
+		}
+	}
+	fmt.Fprintln(run.err, line)
+}
+
+// counted writes a number with its word.
+func counted(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + one + "s"
 }
 
 // table prints aligned columns on the result stream.
@@ -67,4 +85,9 @@ func sizeText(bytes int64) string {
 	return fmt.Sprintf("%d B", bytes)
 }
 
-func spanText(span time.Duration) string { return span.Round(time.Second / 10).String() }
+func spanText(span time.Duration) string {
+	if span < time.Minute {
+		return fmt.Sprintf("%.1f s", span.Seconds())
+	}
+	return span.Round(time.Second).String()
+}

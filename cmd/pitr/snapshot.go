@@ -134,7 +134,7 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 		shown := newProgress(run)
 		manifest, err := snapshot.Take(ctx, client, repository, snapshot.Options{
 			Archive: run.archiver(client, repository), Scope: scope, Reason: reason, Note: c.String("note"),
-			Operator: operator(), Version: version, Lease: run.lease(), Progress: shown, Log: run.log,
+			Operator: operator(), Version: version, Lease: run.leaseAloud(shown), Progress: shown, Log: run.log,
 		})
 		shown.Clear()
 		if err != nil {
@@ -151,7 +151,7 @@ func takeSnapshot(ctx context.Context, run *session, c *cli.Context) error {
 			run.next("pitr diff "+string(manifest.ID), "live")
 			return nil
 		}
-		run.next("pitr restore --to " + fmt.Sprintf("%q", "through "+manifest.At.String()))
+		run.next("pitr timeline", "which moments can be reached now")
 		return nil
 	})
 }
