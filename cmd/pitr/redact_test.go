@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"pitr/examples/mender"
 	"pitr/internal/replsim"
+	"pitr/sheet"
 )
 
 // TestRedactedFieldsAppearNowhere holds every command that shows records to the setting: neither in text nor in JSON nor on
@@ -51,26 +53,62 @@ func TestRedactedFieldsAppearNowhere(t *testing.T) {
 	if len(hidden) < 50 || device == "" {
 		t.Fatalf("only %d values are to be hidden", len(hidden))
 	}
-	page := filepath.Join(t.TempDir(), "lost.html")
+	made := t.TempDir() // every file that a command writes
+	page, csv, xlsx := filepath.Join(made, "lost.html"), filepath.Join(made, "review.csv"), filepath.Join(made, "review.xlsx")
 	for _, args := range [][]string{
-		{"report", job}, {"report", job, "--json"}, {"report", job, "--html", page}, {"diff", "through " + s.at.String(), "now"},
+		{"report", job}, {"report", job, "--json"}, {"report", job, "--html", page}, {"report", job, "--live", "--html", page},
+		{"reconcile", "plan", job}, {"reconcile", "plan", job, "--json"}, {"reconcile", "plan", job, "--review", csv}, {"reconcile", "plan", job, "--review", xlsx},
+		{"reconcile", "apply", job, "--suggested", "--dry-run"}, {"reconcile", "apply", job, "--suggested", "--dry-run", "--json"},
+		{"export", job, "--to", filepath.Join(made, "csv"), "--format", "csv"}, {"export", job, "--to", filepath.Join(made, "ndjson"), "--format", "ndjson"},
+		{"export", job, "--to", filepath.Join(made, "xlsx"), "--format", "xlsx", "--side", "t"}, {"export", "now", "--to", filepath.Join(made, "view"), "--format", "csv", "--only", mender.Devices},
+		{"undo", job, "--dry-run"}, {"doctor"}, {"runbook"}, {"timeline"}, {"jobs"}, {"diff", "through " + s.at.String(), "now"},
 		{"diff", "through " + s.at.String(), "now", "--json"}, {"find", "--since", "1h ago"}, {"find", "--since", "1h ago", "--json"},
 		{"trace", mender.Devices, device}, {"trace", mender.Devices, device, "--json"},
 	} {
 		got := s.ok(append(args, "--redact", "devices._id,devices.id_data_sha256,devices.id_data_struct.serial,devices.id_data")...)
 		shown := got.out + got.err
-		if content, err := os.ReadFile(page); err == nil {
-			shown += string(content)
-			s.must(os.Remove(page))
-		}
+		shown += writtenText(t, made)
 		for value := range hidden {
 			if strings.Contains(shown, value) {
 				t.Errorf("pitr %s shows %q", strings.Join(args, " "), value)
 				break
 			}
 		}
-		if len(got.out) == 0 {
+		if len(got.out) == 0 && args[0] != "undo" {
 			t.Errorf("pitr %s shows nothing", strings.Join(args, " "))
 		}
 	}
+}
+
+// writtenText gives everything that stands in the files below a folder, spreadsheets cell by cell, and removes them.
+func writtenText(t *testing.T, folder string) string {
+	t.Helper()
+	var text strings.Builder
+	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		if err != nil || filepath.Ext(name) != ".xlsx" {
+			text.Write(content)
+			return err
+		}
+		for row, err := range sheet.Read(content) {
+			if err != nil {
+				return err
+			}
+			text.WriteString(strings.Join(row.Cells, "\n"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
