@@ -73,41 +73,89 @@ func (v *verifier) job(ctx context.Context, g *group) error {
 
 // changes checks the change set of a job.
 func (v *verifier) changes(ctx context.Context, g *group, changes format.Changes) error {
-	whole := v.whole()
-	var parts []format.Part
-	for i, part := range changes.Parts {
-		if part.Name.Kind() != format.KindChangePart || part.Name.ID() != changes.Job || part.Name.Number() != i {
-			return v.disagree(g.folder+"changes.json", "%s has no place there", part.Name)
+	list := partList{owner: g.folder + "changes.json", parts: changes.Parts, fits: func(name format.Name, i int) bool {
+		return name.Kind() == format.KindChangePart && name.ID() == changes.Job && name.Number() == i
+	}}
+	parts, whole, err := v.claimAll(g, list)
+	if err != nil {
+		return err
+	}
+	count := counter{next: 1, classes: map[pitr.Class]int64{}, whole: whole}
+	read, err := v.readAll(ctx, parts, count.document)
+	if err != nil || !whole || !read {
+		return err
+	}
+	if what := count.differs(changes); what != "" {
+		return v.disagree(list.owner, "%s", what)
+	}
+	return nil
+}
+
+// partList is the containers that an object lists.
+type partList struct {
+	// owner is that object.
+	owner string
+	parts []format.Part
+	// fits reports whether a part with this name belongs at a place of the list.
+	fits func(name format.Name, place int) bool
+}
+
+// claimAll makes sure that each part has its place and is there. It gives those that are to be read, and whether that is
+// all of them.
+func (v *verifier) claimAll(g *group, list partList) (parts []format.Part, whole bool, err error) {
+	whole = v.whole()
+	for i, part := range list.parts {
+		if !list.fits(part.Name, i) {
+			return nil, false, v.disagree(list.owner, "%s has no place there", part.Name)
 		}
 		there, err := v.claim(g, part)
 		if err != nil {
-			return err
+			return nil, false, err
 		}
 		whole = whole && there
 		if there && v.chosen() {
 			parts = append(parts, part)
 		}
 	}
+	return parts, whole, nil
+}
+
+// readAll reads parts as deep as the level asks, and hands their documents over in order. It reports whether every document
+// was read and taken.
+func (v *verifier) readAll(ctx context.Context, parts []format.Part, take func(bson.Raw) error) (read bool, err error) {
 	if v.Level < LevelDigests {
-		return nil
+		return false, nil
 	}
-	count := counter{next: 1, classes: map[pitr.Class]int64{}, whole: whole}
+	read = v.Level >= LevelContent
 	for object, err := range v.load(ctx, parts) {
 		if err == nil && v.Level >= LevelContent {
-			err = count.part(ctx, object)
+			err = takeDocuments(ctx, object, take)
 		}
 		if err != nil {
-			whole = false
+			read = false
 			if err := v.judge(object.part.Name.String(), v.where(ctx, object), err); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
-	if v.Level < LevelContent || !whole {
-		return nil
+	return read, nil
+}
+
+func takeDocuments(ctx context.Context, object loaded, take func(bson.Raw) error) error {
+	container, err := format.OpenContainer(object.data, object.part.Expect()) //nolint:contextcheck // the bytes are in memory
+	if err != nil {
+		return err
 	}
-	if what := count.differs(changes); what != "" {
-		return v.disagree(g.folder+"changes.json", "%s", what)
+	if documents, raw := container.Count(); documents != object.part.Documents || raw != object.part.Bytes {
+		return pitr.Corruptf("", "%d documents and %d bytes, its list says %d and %d", documents, raw, object.part.Documents, object.part.Bytes)
+	}
+	for document, err := range container.Documents(ctx) {
+		if err != nil {
+			return err
+		}
+		if err := take(document); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -119,25 +167,6 @@ type counter struct {
 	classes map[pitr.Class]int64
 	// whole says that all parts are read, so that numbers must follow each other.
 	whole bool
-}
-
-func (c *counter) part(ctx context.Context, object loaded) error {
-	container, err := format.OpenContainer(object.data, object.part.Expect()) //nolint:contextcheck // the bytes are in memory
-	if err != nil {
-		return err
-	}
-	if documents, raw := container.Count(); documents != object.part.Documents || raw != object.part.Bytes {
-		return pitr.Corruptf("", "%d documents and %d bytes, changes.json says %d and %d", documents, raw, object.part.Documents, object.part.Bytes)
-	}
-	for document, err := range container.Documents(ctx) {
-		if err != nil {
-			return err
-		}
-		if err := c.document(document); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *counter) document(document bson.Raw) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"pitr"
 	"pitr/format"
 )
@@ -43,41 +45,20 @@ func (v *verifier) review(ctx context.Context, g *group, r reviewed) error {
 			}
 		}
 	}
-	whole := v.whole()
-	var parts []format.Part
-	for i, part := range r.Parts {
-		if part.Name.Kind() != format.KindDecisions || part.Name.ID() != r.Job || part.Name.Number() != r.Number || part.Name.Partition() != i {
-			return v.disagree(name.String(), "%s has no place there", part.Name)
-		}
-		there, err := v.claim(g, part)
-		if err != nil {
-			return err
-		}
-		whole = whole && there
-		if there && v.chosen() {
-			parts = append(parts, part)
-		}
-	}
-	if v.Level < LevelDigests {
-		return nil
+	list := partList{owner: name.String(), parts: r.Parts, fits: func(part format.Name, i int) bool {
+		return part.Kind() == format.KindDecisions && part.ID() == r.Job && part.Number() == r.Number && part.Partition() == i
+	}}
+	parts, whole, err := v.claimAll(g, list)
+	if err != nil {
+		return err
 	}
 	count := decisionCounter{words: map[string]int64{}, changes: r.changes}
-	for object, err := range v.load(ctx, parts) {
-		if err == nil && v.Level >= LevelContent {
-			err = count.part(ctx, object)
-		}
-		if err != nil {
-			whole = false
-			if err := v.judge(object.part.Name.String(), v.where(ctx, object), err); err != nil {
-				return err
-			}
-		}
-	}
-	if v.Level < LevelContent || !whole {
-		return nil
+	read, err := v.readAll(ctx, parts, count.decision)
+	if err != nil || !whole || !read {
+		return err
 	}
 	if what := count.differs(r.Review); what != "" {
-		return v.disagree(name.String(), "%s", what)
+		return v.disagree(list.owner, "%s", what)
 	}
 	return nil
 }
@@ -89,28 +70,16 @@ type decisionCounter struct {
 	changes *format.Changes
 }
 
-func (c *decisionCounter) part(ctx context.Context, object loaded) error {
-	container, err := format.OpenContainer(object.data, object.part.Expect()) //nolint:contextcheck // the bytes are in memory
+func (c *decisionCounter) decision(document bson.Raw) error {
+	decision, err := format.DecodeReviewDecision(document)
 	if err != nil {
 		return err
 	}
-	if documents, raw := container.Count(); documents != object.part.Documents || raw != object.part.Bytes {
-		return pitr.Corruptf("", "%d documents and %d bytes, the review says %d and %d", documents, raw, object.part.Documents, object.part.Bytes)
+	if decision.N <= c.last || !c.isChange(decision.N) {
+		return pitr.Corruptf("", "a decision about number %d, which is no change behind %d", decision.N, c.last)
 	}
-	for document, err := range container.Documents(ctx) {
-		if err != nil {
-			return err
-		}
-		decision, err := format.DecodeReviewDecision(document)
-		if err != nil {
-			return err
-		}
-		if decision.N <= c.last || !c.isChange(decision.N) {
-			return pitr.Corruptf("", "a decision about number %d, which is no change behind %d", decision.N, c.last)
-		}
-		c.last = decision.N
-		c.words[decision.Decision]++
-	}
+	c.last = decision.N
+	c.words[decision.Decision]++
 	return nil
 }
 
