@@ -131,32 +131,13 @@ func (j *job) showProposal(proposal *reconcile.Proposal) error {
 	return nil
 }
 
-// leftOutLine is the JSON line of a record that was decided about and not written.
-type leftOutLine struct {
-	Type    string          `json:"type"`
-	Version int             `json:"v"`
-	Token   string          `json:"token,omitempty"`
-	NS      pitr.Namespace  `json:"ns"`
-	Key     json.RawMessage `json:"key"`
-	Reason  string          `json:"reason"`
-}
-
+// listLeftOut lists the records that were decided about and not written.
 func (j *job) listLeftOut(list []reconcile.LeftOut) error {
-	redactor, err := report.NewRedactor(j.run.settings.redact())
-	if err != nil {
-		return err
-	}
+	behind := make([]leftBehind, 0, len(list))
 	for _, left := range list {
-		line := leftOutLine{Type: "left out", Version: 1, Token: left.Token, NS: left.NS, Key: redactor.Key(left.NS, left.Key), Reason: left.Reason}
-		if j.run.json {
-			if err := j.run.line(line); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(j.run.err, "left out: %s %s: %s\n", printable(left.NS.String()), printable(string(line.Key)), printable(left.Reason))
+		behind = append(behind, leftBehind{token: left.Token, ns: left.NS, key: left.Key, reason: left.Reason})
 	}
-	return nil
+	return j.listBehind("left out", behind)
 }
 
 // endApply tells how an apply ended and which command comes next.

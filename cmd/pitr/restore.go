@@ -111,24 +111,42 @@ func newIntentLine(intent restore.Intent) intentLine {
 	return line
 }
 
-// leftLine is the JSON line of something that an undo left alone.
+// leftLine is the JSON line of something that a job did not touch, of type "left alone" or "left out".
 type leftLine struct {
 	Type    string          `json:"type"`
 	Version int             `json:"v"`
+	Token   string          `json:"token,omitempty"`
 	NS      pitr.Namespace  `json:"ns"`
 	Key     json.RawMessage `json:"key,omitempty"`
 	Reason  string          `json:"reason"`
 }
 
+// leftBehind is such a thing before anything of it is hidden; its key is zero for a part of the catalog.
+type leftBehind struct {
+	token  string
+	ns     pitr.Namespace
+	key    pitr.Key
+	reason string
+}
+
+// listLeft lists what an undo did not touch.
 func (j *job) listLeft(list []restore.LeftAlone) error {
+	behind := make([]leftBehind, 0, len(list))
+	for _, left := range list {
+		behind = append(behind, leftBehind{ns: left.NS, key: left.Key, reason: left.Reason})
+	}
+	return j.listBehind("left alone", behind)
+}
+
+func (j *job) listBehind(word string, list []leftBehind) error {
 	redactor, err := report.NewRedactor(j.run.settings.redact())
 	if err != nil {
 		return err
 	}
 	for _, left := range list {
-		line := leftLine{Type: "left alone", Version: 1, NS: left.NS, Reason: left.Reason}
-		if left.Key.Stored().Type != 0 {
-			line.Key = redactor.Key(left.NS, left.Key)
+		line := leftLine{Type: word, Version: 1, Token: left.token, NS: left.ns, Reason: left.reason}
+		if left.key.Stored().Type != 0 {
+			line.Key = redactor.Key(left.ns, left.key)
 		}
 		if j.run.json {
 			if err := j.run.line(line); err != nil {
@@ -136,7 +154,7 @@ func (j *job) listLeft(list []restore.LeftAlone) error {
 			}
 			continue
 		}
-		fmt.Fprintf(j.run.err, "left alone: %s %s: %s\n", printable(left.NS.String()), printable(string(line.Key)), printable(left.Reason))
+		fmt.Fprintf(j.run.err, "%s: %s %s: %s\n", word, printable(left.ns.String()), printable(string(line.Key)), printable(left.reason))
 	}
 	return nil
 }
