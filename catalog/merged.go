@@ -89,7 +89,7 @@ func chainWithin(long Segment, ends map[end][]Segment) (chain []Segment, whole b
 	return chain, whole
 }
 
-// preferred leaves out what a long segment repeats as a whole: the usual state between a merge and the prune that follows.
+// preferred leaves out what a long segment repeats as a whole: the usual state after a merge.
 // Segments that only overlap are all kept, and whoever reads them compares.
 func preferred(segments []Segment) []Segment {
 	return without(segments, func(m Merged) []Segment { return m.Short })

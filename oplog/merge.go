@@ -44,7 +44,7 @@ type MergeStatus struct {
 //  3. write their entries, byte for byte, into segments of less than 64 MiB, cut only where a small one ends;
 //  4. put each and read it back.
 //
-// Nothing is removed: the small ones stay until prune finds that a longer one repeats them. A merge that is stopped leaves
+// Nothing is removed: the small ones stay until prune removes both, once nothing needs their time. A merge that is stopped leaves
 // objects that are right by themselves, and two that run at once make the same ones.
 func Merge(ctx context.Context, repository *catalog.Repository, branch format.ID, o MergeOptions) (MergeStatus, error) {
 	if o.Log == nil {

@@ -50,7 +50,7 @@ var programLine = regexp.MustCompile(`(?:^ExecStart=/usr/local/bin/pitr|^(?:#?[0
 
 // TestShippedFilesNameWhatExists: each command line, setting and variable in deploy/ is one of this program. // case U11
 func TestShippedFilesNameWhatExists(t *testing.T) {
-	for name, lines := range map[string]int{"pitr.cron": 4, "systemd/pitr-archive.service": 1, "systemd/pitr-snapshot.service": 1} {
+	for name, lines := range map[string]int{"pitr.cron": 5, "systemd/pitr-archive.service": 1, "systemd/pitr-snapshot.service": 1} {
 		found := 0
 		for line := range strings.Lines(shipped(t, name)) {
 			if match := programLine.FindStringSubmatch(strings.TrimSpace(line)); match != nil {

@@ -20,11 +20,16 @@ func pruneCommand(s streams) *cli.Command {
 		Description: "Shows what would be done, and why; --run does it. What goes is condemned first and removed by a run that comes at\n" +
 			"least 24 hours later, if nothing needs it by then. See docs/retention.md.\n\n" +
 			"Example:\n   pitr prune --keep last=7,daily=14,weekly=8,monthly=12 --pitr-window 72h",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "run", Usage: "do it; without this flag nothing is changed"},
 			&cli.StringFlag{Name: "confirm-target", Usage: "the cluster `NAME`, for scripts whose plan takes more than half of the snapshots"},
+		}, scheduledFlags()...),
+		Action: func(c *cli.Context) error {
+			if c.Bool("run") {
+				return scheduled(s, fromCron, pruneRepository)(c)
+			}
+			return action(s, nil, pruneRepository)(c) // a plan is for a person
 		},
-		Action: action(s, nil, pruneRepository),
 	}
 }
 

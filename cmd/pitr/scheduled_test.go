@@ -268,6 +268,7 @@ func TestOtherScheduledCommands(t *testing.T) {
 		{[]string{"archive", "once"}, []string{"pitr_archive_through_timestamp_seconds", "pitr_archive_oldest_timestamp_seconds", "pitr_restorable_through_timestamp_seconds"}},
 		{[]string{"verify", "--level", "1"}, []string{"pitr_last_verified_timestamp_seconds", "pitr_verify_findings"}},
 		{[]string{"archive", "merge"}, []string{"pitr_last_success_timestamp_seconds"}},
+		{[]string{"prune", "--run", "--keep", "last=2"}, []string{"pitr_last_success_timestamp_seconds"}},
 	} {
 		file := filepath.Join(t.TempDir(), "x.prom")
 		got := s.ok(slices.Concat(c.args, []string{"--ping-url-file", address, "--metrics-file", file, "--quiet"})...)
