@@ -7,7 +7,7 @@ import (
 )
 
 // DocumentWrite is one guarded write of a document in place. It is allowed only while the live document equals Expect byte
-// for byte; a live document that equals Result already needs no write.
+// for byte; a live document that equals Result already needs no write, unless Own asks for one.
 type DocumentWrite struct {
 	NS  Namespace
 	Key Key
@@ -18,6 +18,9 @@ type DocumentWrite struct {
 	// Reinsert asks for a delete and an insert instead of a replacement, because documents of the same transaction trade
 	// values of a unique index among each other, or because the bytes of _id change.
 	Reinsert bool
+	// Own asks for a Difference also where the live document equals Result already: whoever writes beside others has to know
+	// what it was that it wrote.
+	Own bool
 }
 
 // Difference is the error of a guarded write that met a document which is neither Expect nor Result.

@@ -188,7 +188,7 @@ func planGroup(ns pitr.Namespace, group []pitr.DocumentWrite, live map[string]bs
 	for _, write := range group {
 		now := live[write.Key.Equal()]
 		switch {
-		case bytes.Equal(now, write.Result):
+		case bytes.Equal(now, write.Result) && !write.Own:
 		case !bytes.Equal(now, write.Expect):
 			return made, &pitr.Error{Kind: pitr.KindConflict, Op: "compare before writing",
 				Hint: "somebody changed the document: look at it with `pitr trace`", Err: &pitr.Difference{Write: write, Live: now}}

@@ -49,6 +49,8 @@ type job struct {
 	mu      sync.Mutex
 	applied map[int]bool
 	left    map[int]string
+	// others are the changes that somebody else has made: right, and none of the job's.
+	others  map[int]bool
 	outcome Outcome
 }
 
@@ -78,7 +80,7 @@ func Apply(ctx context.Context, deps Deps, proposal *Proposal, confirmed restore
 	}
 	defer func() { _ = fresh.Close() }()
 	j := &job{Deps: deps, intent: intent, journal: restore.NewJournal(deps.Deps, intent.ID, nil), lease: lease, changes: fresh.changes,
-		catalog: fresh.catalog, applied: map[int]bool{}, left: map[int]string{}}
+		catalog: fresh.catalog, applied: map[int]bool{}, left: map[int]string{}, others: map[int]bool{}}
 	j.outcome = Outcome{Job: intent.ID, Started: deps.Now(), Nothing: fresh.Nothing, LeftOut: fresh.LeftOut, Notes: fresh.Notes}
 	if fresh.Total() == 0 {
 		j.outcome.Job, j.outcome.Finished = "", deps.Now()
@@ -135,7 +137,7 @@ func (j *job) publish(ctx context.Context) error {
 	if j.set != nil {
 		return nil
 	}
-	if err := j.recordLeft(ctx); err != nil {
+	if err := j.recordLeft(ctx, nil); err != nil {
 		return err
 	}
 	failpoint.Hit("reconcile.before-change-set")
@@ -149,16 +151,19 @@ func (j *job) publish(ctx context.Context) error {
 	return nil
 }
 
-// recordLeft publishes what is left out, so that a resumed apply still tells it.
-func (j *job) recordLeft(ctx context.Context) error {
-	if len(j.outcome.LeftOut) == 0 {
+// recordLeft publishes what is left out, so that a resumed apply still tells it, and the numbers of the changes that the job
+// has published and not made, so that its undo does not take away what others have made.
+func (j *job) recordLeft(ctx context.Context, unwritten []int64) error {
+	if len(j.outcome.LeftOut)+len(unwritten) == 0 {
 		return nil
 	}
 	var list []restore.LeftAlone
 	for _, left := range j.outcome.LeftOut {
 		list = append(list, restore.LeftAlone{NS: left.NS, Key: left.Key, Reason: left.Reason})
 	}
-	return j.journal.Record(ctx, restore.StepLeft, j.x, restore.LeftDetail(list))
+	detail := restore.LeftDetail(list)
+	detail.Unwritten = restore.PackNumbers(unwritten)
+	return j.journal.Record(ctx, restore.StepLeft, j.x, detail)
 }
 
 // order makes the plan of the writes, and finds out what an earlier attempt has done already: an entry of the oplog that has
@@ -239,6 +244,9 @@ func (j *job) transact(ctx context.Context, batch guard.Batch) error {
 		if err != nil {
 			return err
 		}
+		for i := range writes {
+			writes[i].Own = true
+		}
 		_, err = j.Target.Transact(ctx, writes)
 		var difference *pitr.Difference
 		switch {
@@ -269,7 +277,7 @@ func (j *job) remaining(batch guard.Batch) guard.Batch {
 	defer j.mu.Unlock()
 	var rest guard.Batch
 	for _, ref := range batch {
-		if i := int(ref.Change); !j.applied[i] && j.left[i] == "" {
+		if i := int(ref.Change); !j.applied[i] && j.left[i] == "" && !j.others[i] {
 			rest = append(rest, ref)
 		}
 	}
@@ -280,6 +288,10 @@ func (j *job) remaining(batch guard.Batch) guard.Batch {
 func (j *job) leaveDifferent(batch guard.Batch, writes []pitr.DocumentWrite, difference *pitr.Difference) error {
 	for i, write := range writes {
 		if write.NS == difference.Write.NS && write.Key.Equal() == difference.Write.Key.Equal() {
+			if bytes.Equal(difference.Live, write.Result) {
+				j.leaveToOthers(int(batch[i].Change))
+				return nil
+			}
 			reason := "somebody has changed it meanwhile"
 			if difference.Live == nil {
 				reason = "somebody has deleted it meanwhile"
@@ -295,6 +307,13 @@ func (j *job) leaveOut(change int, reason string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.left[change] = reason
+}
+
+// leaveToOthers remembers that a record came to be what it was to become by somebody else.
+func (j *job) leaveToOthers(change int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.others[change] = true
 }
 
 // rounds bounds how often an apply compares and writes again.
@@ -341,7 +360,7 @@ func (j *job) missing(ctx context.Context) (int, error) {
 		return nil
 	}
 	for i := range j.changes.Len() {
-		if j.applied[i] || j.left[i] != "" {
+		if j.applied[i] || j.left[i] != "" || j.others[i] {
 			continue
 		}
 		change, err := j.changes.At(i)
@@ -369,9 +388,10 @@ func (j *job) finish(ctx context.Context) error {
 	for _, left := range j.outcome.LeftOut {
 		told[nameOf(left.NS, left.Key)] = true
 	}
+	var unwritten []int64
 	for i := range j.changes.Len() {
 		reason := j.left[i]
-		if reason == "" {
+		if reason == "" && !j.others[i] {
 			j.outcome.Written++
 			continue
 		}
@@ -379,13 +399,18 @@ func (j *job) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		unwritten = append(unwritten, change.N)
+		if j.others[i] {
+			j.outcome.Nothing++
+			continue
+		}
 		if told[nameOf(change.NS, change.Key)] {
 			continue
 		}
 		j.outcome.LeftOut = append(j.outcome.LeftOut, LeftOut{NS: change.NS, Key: change.Key.Clone(), Reason: reason})
 	}
-	if len(j.left) > 0 {
-		if err := j.recordLeft(ctx); err != nil {
+	if len(unwritten) > 0 {
+		if err := j.recordLeft(ctx, unwritten); err != nil {
 			return err
 		}
 	}

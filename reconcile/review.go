@@ -253,6 +253,9 @@ func ReadReview(ctx context.Context, repository *catalog.Repository, job catalog
 		if err := checkReview(job, review); err != nil {
 			return nil, err
 		}
+		if review.Previous != 0 && !slices.ContainsFunc(job.Reviews, func(other format.Name) bool { return other.Number() == review.Previous }) {
+			return nil, pitr.Corruptf("read "+name.String(), "review %d, which it follows, is missing, and with it what people had decided", review.Previous)
+		}
 		counts, last := map[string]int64{}, int64(job.Changes.Steps)
 		for decision, err := range repository.ReviewDecisions(ctx, review) {
 			if err != nil {

@@ -84,7 +84,7 @@ func Resume(ctx context.Context, deps Deps, id format.ID) (Outcome, error) {
 		return Outcome{}, &pitr.Error{Op: op, Err: err}
 	}
 	j := &job{Deps: deps, intent: intent, journal: restore.NewJournal(deps.Deps, id, found.Steps), lease: lease, resumed: true,
-		set: found.Changes, applied: map[int]bool{}, left: map[int]string{}}
+		set: found.Changes, applied: map[int]bool{}, left: map[int]string{}, others: map[int]bool{}}
 	j.outcome = Outcome{Job: id, Started: deps.Now()}
 	if found.Changes == nil {
 		cause := pitr.Refusef(op, "run `pitr reconcile apply "+string(intent.Job)+"` again with the same decisions", "the job was stopped before its first write")
@@ -129,6 +129,37 @@ func (j *job) goOn(ctx context.Context) (Outcome, error) {
 		for _, left := range d.Listed() {
 			j.outcome.LeftOut = append(j.outcome.LeftOut, LeftOut{NS: left.NS, Key: left.Key, Reason: left.Reason})
 		}
+		if err := j.recallUnwritten(d); err != nil {
+			return j.outcome, err
+		}
 	}
 	return j.perform(ctx)
+}
+
+// recallUnwritten takes up which changes an attempt that was killed at its very end has left to others.
+func (j *job) recallUnwritten(d restore.StepDetail) error {
+	reasons := map[string]string{}
+	for _, left := range j.outcome.LeftOut {
+		reasons[nameOf(left.NS, left.Key)] = left.Reason
+	}
+	numbers, err := restore.UnpackNumbers(d.Unwritten)
+	if err != nil {
+		return err
+	}
+	for n := range numbers {
+		if n < 1 || n > int64(j.changes.Len()) {
+			return pitr.Corruptf("read what job "+string(j.intent.ID)+" left out", "it has no change %d", n)
+		}
+		i := int(n) - 1
+		change, err := j.changes.At(i)
+		if err != nil {
+			return err
+		}
+		if reason := reasons[nameOf(change.NS, change.Key)]; reason != "" {
+			j.left[i] = reason
+		} else {
+			j.others[i] = true
+		}
+	}
+	return nil
 }

@@ -44,6 +44,8 @@ type StepDetail struct {
 	// Left are the things that an undo left alone: how many, and the first of them.
 	LeftCount int64  `bson:"leftCount,omitempty"`
 	Left      []left `bson:"left,omitempty"`
+	// Unwritten are the numbers of the changes that a reconcile published and did not make, by PackNumbers: its undo leaves them.
+	Unwritten []byte `bson:"unwritten,omitempty"`
 	// Block is the optime of the entry that set the write block.
 	Block *blockMark `bson:"block,omitempty"`
 	// First and Last are the job's own entries, Written its documents, as they stood when the result was verified.

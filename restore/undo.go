@@ -295,6 +295,10 @@ func differ(a, b *pitr.Collection) (bool, error) {
 func (j *job) reverseChanges(ctx context.Context) error {
 	var batch []pitr.Change
 	size := 0
+	unwritten, err := unwrittenBy(j.Deps, j.undone)
+	if err != nil {
+		return err
+	}
 	for document, err := range j.Repository.ChangeDocuments(ctx, *j.undone.Changes) {
 		if err != nil {
 			return fmt.Errorf("read the change set of job %s: %w", j.undone.ID, err)
@@ -305,6 +309,9 @@ func (j *job) reverseChanges(ctx context.Context) error {
 		change, err := format.DecodeChange(bytes.Clone(document))
 		if err != nil {
 			return err
+		}
+		if unwritten[change.N] {
+			continue
 		}
 		if len(batch) > 0 && (change.NS != batch[0].NS || len(batch) >= lookBatch || size >= lookBytes) {
 			if err := j.reverse(ctx, batch); err != nil {

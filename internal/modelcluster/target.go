@@ -122,7 +122,7 @@ func (c *Cluster) transact(writes []pitr.DocumentWrite, undo map[pitr.Namespace]
 		}
 		live := there.documents[write.Key.Equal()]
 		switch {
-		case bytes.Equal(live, write.Result):
+		case bytes.Equal(live, write.Result) && !write.Own:
 		case bytes.Equal(live, write.Expect):
 			todo = append(todo, write)
 		default:
