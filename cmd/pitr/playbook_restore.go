@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -212,20 +213,38 @@ func (p *performer) jobOf(ctx context.Context, turn *playbook.Turn) (catalog.Job
 		}
 		return job, err == nil, err
 	}
-	if turn.Before.Attempts == 0 || !playbook.NeedsTarget(turn.Step.Step, p.commands) {
+	at := slices.IndexFunc(turn.Before.Decided, func(d playbook.Entry) bool { return d.Command != "" && d.Job == "" })
+	if at < 0 { // nobody has confirmed a command, so that none was run
 		return catalog.Job{}, false, nil
 	}
 	jobs, err := p.repository.Jobs(ctx)
 	if err != nil {
 		return catalog.Job{}, false, err
 	}
-	for i := len(jobs) - 1; i >= 0; i-- {
-		intent := jobs[i].Intent
-		if intent != nil && jobs[i].Result == nil && !intent.Created.Before(turn.Before.First) {
-			return jobs[i], true, nil
+	for _, job := range slices.Backward(jobs) {
+		if job.Intent != nil && job.Result == nil && p.isOf(turn, turn.Before.Decided[at], job) {
+			return job, true, nil
 		}
 	}
 	return catalog.Job{}, false, nil
+}
+
+// isOf reports whether a job is the one that the command of a step has begun once it was confirmed. Others may have begun jobs
+// of their own meanwhile: those were not confirmed in this run, and it does not go on with them.
+func (p *performer) isOf(turn *playbook.Turn, confirmed playbook.Entry, job catalog.Job) bool {
+	intent := job.Intent
+	if intent.Operator != confirmed.Operator || intent.Created.Before(confirmed.Taken.Truncate(time.Second)) {
+		return false
+	}
+	switch turn.Step.Command {
+	case "undo":
+		return intent.Kind == format.JobUndo && intent.Job == p.jobFor(turn)
+	case "reconcile apply":
+		return intent.Kind == format.JobReconcile && intent.Job == p.jobFor(turn)
+	case "restore":
+		return intent.Kind == format.JobRewind || intent.Kind == format.JobRebuild || intent.Kind == format.JobCopy
+	}
+	return false
 }
 
 // The ways on with a job that was stopped.
