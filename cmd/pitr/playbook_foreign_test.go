@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pitr/internal/replsim"
+	"pitr/playbook"
 )
 
 // TestAPlaybookTakesNoJobOfOthersForItsOwn: a job that somebody began by hand while a run stood at its restore was never
@@ -28,5 +29,30 @@ func TestAPlaybookTakesNoJobOfOthersForItsOwn(t *testing.T) {
 	}
 	if !strings.Contains(got.err, "pitr resume ") {
 		t.Errorf("the way out is not named:\n%s", got.err)
+	}
+}
+
+// TestAKilledCommandOfAPlaybookIsGoneOnWith: the job that a confirmed command of a step has begun is found without the journal
+// naming it, and another apply is not begun beside it. // case C06
+func TestAKilledCommandOfAPlaybookIsGoneOnWith(t *testing.T) {
+	program := buildKillable(t)
+	t.Parallel()
+	s := newStage(t, stageUsers, replsim.Options{})
+	s.play()
+	s.enrollMore()
+	procedure := playbook.BuiltIn(clusterName)
+	procedure.Steps = append(procedure.Steps[:4:4], playbook.Step{Command: "reconcile apply", Arguments: []string{"--suggested=true", "--", playbook.TheJob}})
+	file := s.file("steps.yaml", string(playbook.Write(procedure, stepCommands())))
+	flags := []string{"--go-on", "--to", s.toGood(), "--confirm-target", clusterName}
+	if !s.killAt(program, "reconcile.before-compare", append([]string{"playbook", "run", file}, flags...)...) {
+		t.Fatal("the apply was not killed")
+	}
+	killed := s.reconcileJob()
+	got := s.pitr(append([]string{"playbook", "run", "--resume", runOf(t, s)}, flags...)...)
+	if got.code != exitDone || !strings.Contains(got.err, "Job "+string(killed.Job)+" of this step was cut off") {
+		t.Errorf("it ends with %d:\n%s", got.code, got.err)
+	}
+	if again := s.reconcileJob(); again.Job != killed.Job || again.State != "done" {
+		t.Errorf("the newest apply is %s (%s), want %s done", again.Job, again.State, killed.Job)
 	}
 }
