@@ -113,6 +113,25 @@ func TestTransactStopsAtADifference(t *testing.T) {
 	}
 }
 
+// TestTransactTellsWhatOthersWrote: a document that is right already needs no write, and is told to whoever asks for writes of
+// its own; then nothing else of the transaction is done either.
+func TestTransactTellsWhatOthersWrote(t *testing.T) {
+	r := newRig(t)
+	doc := func(id int) bson.Raw { return mustRaw(bson.D{{Key: "_id", Value: id}}) }
+	r.insert("db.c", doc(1))
+	ns := pitr.Namespace{DB: "db", Collection: "c"}
+	writes := []pitr.DocumentWrite{{NS: ns, Key: keyOf(t, 0), Result: doc(0), Own: true}, {NS: ns, Key: keyOf(t, 1), Result: doc(1), Own: true}}
+	_, err := r.client.Primary().Transact(t.Context(), writes)
+	var difference *pitr.Difference
+	if !errors.As(err, &difference) || !bytes.Equal(difference.Live, doc(1)) || len(r.live("db.c")) != 1 {
+		t.Errorf("%v; there are %q", err, r.live("db.c"))
+	}
+	writes[1].Own = false
+	if _, err := r.client.Primary().Transact(t.Context(), writes); err != nil || len(r.live("db.c")) != 2 {
+		t.Errorf("%v; there are %q", err, r.live("db.c"))
+	}
+}
+
 func TestApplyCatalogSteps(t *testing.T) {
 	r := newRig(t)
 	p, ctx := r.client.Primary(), t.Context()

@@ -92,3 +92,37 @@ func TestAReviewThatIsMissingIsNoticed(t *testing.T) {
 		t.Errorf("the second of three reviews is gone: %v", err)
 	}
 }
+
+// TestTheArchiveReachesTheFirstWrite: what somebody wrote between the proposal and its confirmation is archived before the job
+// writes, so that the state that it found can be looked at ever after.
+func TestTheArchiveReachesTheFirstWrite(t *testing.T) {
+	w := newWorld(t)
+	id, changes, decided := lostThings(w, 3)
+	proposal, err := reconcile.Propose(context.Background(), w.deps(), id, decided)
+	w.must(err)
+	defer func() { w.must(proposal.Close()) }()
+	confirmed, err := proposal.Intent.Confirm("devices-eu")
+	w.must(err)
+	w.must(w.cluster.UserWrite(things, changes[0].Key, changes[0].E))
+	written, looked := w.cluster.Now(), false
+	w.cluster.BeforeWrite = func(string) error {
+		looked = true
+		if w.archived < written {
+			t.Errorf("archived through %s, somebody wrote at %s", w.archived, written)
+		}
+		return nil
+	}
+	_, err = reconcile.Apply(context.Background(), w.deps(), proposal, confirmed, decided)
+	w.must(err)
+	if !looked {
+		t.Error("nothing was written")
+	}
+}
+
+// TestTokensAreOfOneJob: two jobs with the same list of changes have other tokens.
+func TestTokensAreOfOneJob(t *testing.T) {
+	a, b := format.Changes{Job: "20251022T092001Z-k3f9q2"}, format.Changes{Job: "20251022T092001Z-k3f9q3"}
+	if reconcile.Token(a, 1) == reconcile.Token(b, 1) || reconcile.Token(a, 1) == reconcile.Token(a, 2) {
+		t.Error("a token stands for two records")
+	}
+}
