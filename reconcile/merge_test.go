@@ -165,7 +165,8 @@ func TestDuplicatesAmongTheLost(t *testing.T) {
 // TestUnfinishedJobs: a lost set that is none yet, or none at all, is refused with the way out.
 func TestUnfinishedJobs(t *testing.T) {
 	w := newWorld(t)
-	for kind, hint := range map[format.JobKind]string{format.JobRewind: "pitr resume", format.JobCopy: "pitr jobs", format.JobUndo: "pitr jobs"} {
+	for kind, hint := range map[format.JobKind]string{format.JobRewind: "pitr resume", format.JobCopy: "pitr jobs", format.JobUndo: "pitr jobs",
+		format.JobCompare: "pitr diff"} {
 		id, err := w.repository.NewID()
 		w.must(err)
 		w.put(&format.Intent{ID: id, Kind: kind, Created: w.clock, Branch: w.branch})

@@ -94,6 +94,8 @@ func lostSetOf(ctx context.Context, deps Deps, id format.ID) (catalog.Job, error
 		return job, pitr.Refusef(op, "name the job whose records it put back: "+string(job.Intent.Job), "it is a reconcile, which takes nothing away")
 	case kind != format.JobRewind && kind != format.JobRebuild && kind != format.JobCompare:
 		return job, pitr.Refusef(op, "`pitr jobs` lists the jobs that took records away", "a job of kind %s has no lost set", kind)
+	case !job.Done() && job.Result == nil && kind == format.JobCompare:
+		return job, pitr.Refusef(op, "make another one with `pitr diff SNAPSHOT live --as-lost-set`", "the comparison was cut off")
 	case !job.Done() && job.Result == nil:
 		return job, pitr.Refusef(op, fmt.Sprintf("finish it with `pitr resume %[1]s`, or take it back with `pitr undo %[1]s`", id), "the job has not ended")
 	case !job.Done():

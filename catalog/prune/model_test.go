@@ -569,3 +569,18 @@ func (d *drawn) judgeSentences(plan prune.Plan, wrong func(string, ...any)) {
 		}
 	}
 }
+
+// TestACutOffComparisonHoldsNothing: a comparison wrote to no cluster and is never gone on with, so that one which was cut off
+// changes nothing of a plan.
+func TestACutOffComparisonHoldsNothing(t *testing.T) {
+	for seed := range uint64(300) {
+		d := draw(seed)
+		want := prune.PlanOf(d.inventory, d.policy)
+		id := d.id(beginning)
+		d.inventory.Jobs = append(slices.Clone(d.inventory.Jobs), prune.Job{Job: catalog.Job{ID: id, Changes: &format.Changes{Job: id},
+			Intent: &format.Intent{ID: id, Kind: format.JobCompare, Branch: main_}}})
+		if got := prune.PlanOf(d.inventory, d.policy); !reflect.DeepEqual(got.Archive, want.Archive) || !reflect.DeepEqual(got.Snapshots, want.Snapshots) {
+			t.Fatalf("seed %d: the plan is another one", seed)
+		}
+	}
+}

@@ -192,7 +192,9 @@ func (n *needs) jobs(i Inventory, held map[format.ID]bool) {
 			continue
 		}
 		reason := "job " + string(job.ID)
-		atWork := job.Result == nil && (job.Changes != nil || i.Now.Sub(job.Last) < Grace)
+		// A comparison that was cut off is never gone on with, and has written to no cluster.
+		stands := job.Changes != nil && job.Intent.Kind != format.JobCompare
+		atWork := job.Result == nil && (stands || i.Now.Sub(job.Last) < Grace)
 		canBeUndone := job.Done() && job.Changes != nil && held[job.ID]
 		if atWork {
 			n.promiseFrom(job.Intent.Branch, job.Intent.To, reason)
