@@ -51,6 +51,7 @@ func TestAdoptingAForcedRollback(t *testing.T) {
 	s.refuses(t, refusal{args: []string{"archive", "adopt", "--new-branch", "--confirm-target", clusterName}, code: exitRefused,
 		says: []string{"nothing to adopt"}, next: []string{"pitr archive run"}})
 	s.sim.ForceRollback(kept)
+	s.reconnect()
 	s.sim.JumpClock(2 * time.Second) // the new history begins in a later second than that of the fork
 	s.write("only in the second")
 	for _, args := range [][]string{{"archive", "once"}, {"archive", "run"}, {"snapshot", "take"}} {
@@ -129,6 +130,7 @@ func TestArchiveThroughElectionsAndRollbacks(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond) // the archiver reads it, and keeps it back
 	s.sim.Rollback()
 	s.sim.ReleaseMajority()
+	s.reconnect()
 	await("in the third term")
 	cancel()
 	if got := <-done; got.code != exitDone {

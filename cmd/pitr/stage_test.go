@@ -209,6 +209,19 @@ func (s *stage) admin() *mongo.Client {
 	return client
 }
 
+// reconnect waits until the application's own driver has got over connections that a rollback has closed: it retries a write
+// once only, and a second dead connection would end the test for a reason that is none of pitr's.
+func (s *stage) reconnect() {
+	s.t.Helper()
+	for well, begin := 0, time.Now(); well < 3; time.Sleep(50 * time.Millisecond) {
+		if err := s.client.Ping(context.Background(), nil); err == nil {
+			well++
+		} else if well = 0; time.Since(begin) > 30*time.Second {
+			s.t.Fatalf("the application does not come back: %v", err)
+		}
+	}
+}
+
 // blockedNow is blocked for callers that must not ask the server: it reads the log of commands.
 func (s *stage) blockedNow() bool {
 	for _, command := range s.sim.Commands() {
